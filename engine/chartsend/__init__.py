@@ -1,0 +1,98 @@
+"""Send clinical files into patients' charts through Redox: streamed, bounded, never silently wrong.
+
+::
+
+    from chartsend import Document, Engine, Patient, Settings
+
+    async with Engine(Settings.load(profile="staging")) as engine:
+        receipt = await engine.send(
+            Document.from_path("consent.pdf", type="Consent Form",
+                               patient=Patient.identified("0000991234", "MR")),
+            to="memorial-ehr",
+        )
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._version import __version__
+    from .document import (
+        Address,
+        Coding,
+        Document,
+        Identifier,
+        Location,
+        Order,
+        Patient,
+        Provider,
+        Receipt,
+        ReceiptError,
+        Visit,
+    )
+    from .engine import Engine, Statistics
+    from .errors import TransferError, Verdict
+    from .ports import Intent, Journal, Progress, Uploaded
+    from .send import Plan
+    from .settings import Auth, Destination, Limits, Retry, Settings, Timeouts
+
+__all__ = [
+    "Address",
+    "Auth",
+    "Coding",
+    "Destination",
+    "Document",
+    "Engine",
+    "Identifier",
+    "Intent",
+    "Journal",
+    "Limits",
+    "Location",
+    "Order",
+    "Patient",
+    "Plan",
+    "Progress",
+    "Provider",
+    "Receipt",
+    "ReceiptError",
+    "Retry",
+    "Settings",
+    "Statistics",
+    "Timeouts",
+    "TransferError",
+    "Uploaded",
+    "Verdict",
+    "Visit",
+    "__version__",
+]
+
+# Names are imported when they are first asked for (PEP 562): the command's help and the sandbox's
+# process must not pay for aiohttp and the engine.
+_ROOMS = {
+    "_version": ("__version__",),
+    "document": (
+        "Address", "Coding", "Document", "Identifier", "Location", "Order", "Patient", "Provider",
+        "Receipt", "ReceiptError", "Visit",
+    ),
+    "engine": ("Engine", "Statistics"),
+    "errors": ("TransferError", "Verdict"),
+    "ports": ("Intent", "Journal", "Progress", "Uploaded"),
+    "send": ("Plan",),
+    "settings": ("Auth", "Destination", "Limits", "Retry", "Settings", "Timeouts"),
+}  # fmt: skip
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f".{room}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

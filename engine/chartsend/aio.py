@@ -1,0 +1,164 @@
+"""The few asyncio lessons, once: deadlines, blocking calls that may hang, and closing.
+
+The one rule: nothing here may hang its caller. A call that hangs is left behind, parked on an
+executor of its own, and keeps what it uses until it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_log = logging.getLogger("chartsend")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A point in time on the event loop's monotonic clock, made once at the outermost call.
+
+    Attributes:
+        at: Seconds on the clock of `anyio.current_time`; infinity for no deadline.
+    """
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Deadline:
+        """The point `seconds` from now; None means never.
+
+        Raises:
+            ValueError: `seconds` is negative or not a number.
+        """
+        if seconds is None:
+            return cls(math.inf)
+        if not seconds >= 0:
+            raise ValueError("a deadline lies 0 or more seconds ahead")
+        return cls(anyio.current_time() + seconds)
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left, 0 when it has passed."""
+        return max(0.0, self.at - anyio.current_time())
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether the point has been reached."""
+        return self.at <= anyio.current_time()
+
+    def sooner_of(self, seconds: float) -> Deadline:
+        """The earlier of this deadline and `seconds` from now."""
+        return Deadline(min(self.at, anyio.current_time() + seconds))
+
+
+class Shared:
+    """What a thread may still use when its owner has gone. The last one out closes.
+
+    A descriptor that was closed under a running read would be reused by the next open, and the
+    read would return the bytes of another file.
+    """
+
+    __slots__ = ("_close", "_lock", "_users")
+
+    def __init__(self, close: Callable[[], object]) -> None:
+        self._close = close
+        self._users = 1  # the owner
+        self._lock = Lock()
+
+    def take(self) -> None:
+        """Count one more user."""
+        with self._lock:
+            self._users += 1
+
+    def let_go(self) -> None:
+        """Count one user less, and close after the last."""
+        with self._lock:
+            self._users -= 1
+            is_last = self._users == 0
+        if is_last:
+            self._close()
+
+
+class Lane:
+    """A bounded set of threads for calls that may block, kept apart from the loop's own.
+
+    While every thread is parked in a call that hangs, further calls wait until their callers'
+    deadlines pass; the event loop is never held up.
+    """
+
+    def __init__(self, *, threads: int, name: str = "chartsend") -> None:
+        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
+        self._lock = Lock()
+        self._running = 0
+
+    @property
+    def running(self) -> int:
+        """Calls that have started or wait, those that were abandoned included."""
+        with self._lock:
+            return self._running
+
+    def _submit(self, func: Callable[[*Ts], T], *args: *Ts) -> Future[T]:
+        with self._lock:
+            self._running += 1
+        try:
+            work = self._executor.submit(func, *args)
+        except BaseException:
+            self._finished()
+            raise
+        work.add_done_callback(self._finished)
+        return work
+
+    def _finished(self, _: object = None) -> None:
+        with self._lock:
+            self._running -= 1
+
+    async def run(self, shared: Shared, func: Callable[[*Ts], T], /, *args: *Ts) -> T:
+        """Run `func` in a thread. Cancelled, go at once and leave it parked.
+
+        Args:
+            shared: What `func` uses; held until `func` has returned, also after a cancellation.
+            func: A blocking call. Its exceptions are raised here.
+            *args: Passed to `func`.
+        """
+        shared.take()
+        try:
+            work = self._submit(func, *args)
+        except BaseException:
+            shared.let_go()
+            raise
+        work.add_done_callback(lambda _: shared.let_go())  # also when cancelled unstarted
+        return await asyncio.wrap_future(work)
+
+    def close(self) -> None:
+        """Let the threads end. Those parked in a call that hangs are left behind, and logged."""
+        parked = self.running
+        self._executor.shutdown(wait=parked == 0, cancel_futures=True)
+        if parked:
+            _log.warning("left %d blocking calls behind that did not return", parked)
+
+
+async def close_within(seconds: float, close: Callable[[], Awaitable[object]]) -> None:
+    """Await `close()` although the caller is cancelled, for at most `seconds`.
+
+    A failure while closing is logged and does not replace the first one.
+    """
+    with anyio.move_on_after(seconds, shield=True) as scope:
+        try:
+            await close()
+        except Exception as exc:  # noqa: BLE001  # the first failure is the one to report
+            _log.warning("closing failed: %s", type(exc).__name__)
+    if scope.cancelled_caught:
+        _log.warning("closing took longer than %.0f s and was given up", seconds)

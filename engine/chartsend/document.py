@@ -1,0 +1,432 @@
+"""What is sent and what comes back: `Document` and its parts, and `Receipt`.
+
+The one rule: one validated shape serves Python, sidecars and manifest rows alike. It is checked
+when it is made (here) and again for the model chosen (in `redox/`). This file is pure: a document
+*describes* its source, `sources/` opens it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import re
+import types
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from .errors import InvalidDocumentError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+Api = Literal["fhir", "data-model"]
+Method = Literal["upload", "embed"]
+Model = Literal["document-reference", "diagnostic-report", "notes", "media", "results"]
+API_OF: Mapping[Model, Api] = {
+    "document-reference": "fhir",
+    "diagnostic-report": "fhir",
+    "notes": "data-model",
+    "media": "data-model",
+    "results": "data-model",
+}
+"""Which API carries a model."""
+
+Availability = Literal["Available", "Unavailable", "Obsolete", "Deleted", "Cancelled"]
+Status = Literal["accepted", "failed", "in_doubt"]
+Sex = Literal["Female", "Male", "Nonbinary", "Other", "Unknown"]
+Moment = Annotated[dt.datetime, msgspec.Meta(tz=True)]
+"""A date and time with its offset from UTC; a naive one would mean another time elsewhere."""
+
+# CR, LF, NUL and the other control characters make header and log injection possible; lone
+# surrogates cannot be written as JSON. Tabs and line ends are welcome in free text only.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNSAFE_IN_PROSE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_PROSE = frozenset({"description"})
+# A path is what the file system says; it stays on this machine, so only NUL is impossible.
+_LOCAL = frozenset({"path"})
+MAX_TEXT_CHARS = 4096
+"""Longest text of one field; far above any clinical title, far below a denial of service."""
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Base of every described thing: immutable, and valid from the moment it exists.
+
+    Raises:
+        InvalidDocumentError: A field has the wrong type, a control character, or is too long.
+            The text names the field, never its value.
+    """
+
+    def __repr__(self) -> str:
+        """The names of the fields that are set, never a value: this may stand in a traceback."""
+        given = [f.name for f in msgspec.structs.fields(type(self)) if getattr(self, f.name)]
+        return f"<{type(self).__name__} with {', '.join(given) or 'nothing'}>"
+
+    def __post_init__(self) -> None:
+        problems: list[str] = []
+        for field in msgspec.structs.fields(type(self)):
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                value = tuple(value)
+                msgspec.structs.force_setattr(self, field.name, value)
+            problem = _problem(field.encode_name, value, field.type)
+            if problem is not None:
+                problems.append(problem)
+        if problems:
+            raise InvalidDocumentError(
+                f"the description is not valid: {'; '.join(problems)}", problems=tuple(problems)
+            )
+
+
+def _problem(name: str, value: object, expected: object) -> str | None:
+    """What is wrong with one field's value, without the value; None when nothing is."""
+    if isinstance(value, str) and name not in _LOCAL:
+        unsafe = _UNSAFE_IN_PROSE if name in _PROSE else _UNSAFE
+        if unsafe.search(value):
+            return f"{name} has a control character"
+        if len(value) > MAX_TEXT_CHARS:
+            return f"{name} has {len(value)} characters, at most {MAX_TEXT_CHARS} are taken"
+    if not _is_a(value, expected):
+        return f"{name} is of the wrong type or not one of the allowed values"
+    return None
+
+
+def _is_a(value: object, expected: object) -> bool:
+    """Whether `value` is of the annotated type; the few forms this file uses."""
+    origin, args = get_origin(expected), get_args(expected)
+    if expected == Moment:
+        return isinstance(value, dt.datetime) and value.tzinfo is not None
+    if origin in {Union, types.UnionType}:
+        return any(_is_a(value, option) for option in args)
+    if origin is Literal:
+        return value in args
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is_a(item, args[0]) for item in value)
+    if expected is dt.date and isinstance(value, dt.datetime):
+        return False  # a datetime is a date to Python, and not to a chart
+    return isinstance(expected, type) and isinstance(value, expected)
+
+
+class Identifier(Shape, frozen=True, kw_only=True):
+    """One identifier of a patient: `id` and what kind it is.
+
+    Attributes:
+        id: The value, such as `0000991234`.
+        type: The kind as the site names it, such as `MR`.
+        system: FHIR system URI; without it the destination's `identifier_systems` decides.
+    """
+
+    id: str
+    type: str | None = None
+    system: str | None = None
+
+
+class Address(Shape, frozen=True, kw_only=True):
+    """A postal address."""
+
+    street: str | None = None
+    city: str | None = None
+    state: str | None = None
+    zip: str | None = None
+    county: str | None = None
+    country: str | None = None
+
+
+class Patient(Shape, frozen=True, kw_only=True):
+    """Whose chart it is: identifiers first, demographics as the receiver needs them."""
+
+    identifiers: tuple[Identifier, ...] = ()
+    first_name: str | None = None
+    last_name: str | None = None
+    birth_date: dt.date | None = None
+    sex: Sex | None = None
+    phone: str | None = None
+    email: str | None = None
+    address: Address | None = None
+
+    @classmethod
+    def identified(cls, id: str, type: str, **demographics: Any) -> Patient:  # noqa: A002
+        """A patient known by one identifier, such as `Patient.identified("0000991234", "MR")`.
+
+        Raises:
+            InvalidDocumentError: As for every shape.
+        """
+        return cls(identifiers=(Identifier(id=id, type=type),), **demographics)
+
+
+class Provider(Shape, frozen=True, kw_only=True):
+    """A clinician: responsible for a document, or the one who signed it."""
+
+    id: str | None = None
+    id_type: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+
+
+class Location(Shape, frozen=True, kw_only=True):
+    """Where a visit takes place."""
+
+    type: str | None = None
+    facility: str | None = None
+    department: str | None = None
+    room: str | None = None
+    bed: str | None = None
+
+
+class Visit(Shape, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """The encounter that a document belongs to."""
+
+    number: str | None = None
+    account_number: str | None = None
+    class_: str | None = None
+    location: Location | None = None
+
+
+class Order(Shape, frozen=True, kw_only=True):
+    """The order that a result answers.
+
+    Attributes:
+        id: The receiver's order id: makes Results `New`.
+        application_id: The sender's id, for a result without an order: makes `NewUnsolicited`.
+        code: Code of the result, such as `PDF_REPORT`.
+        codeset: Where `code` comes from, such as `LOINC`.
+        description: What the code means.
+        status: Status of the order; `Resulted` is sent when it is absent.
+    """
+
+    id: str | None = None
+    application_id: str | None = None
+    code: str | None = None
+    codeset: str | None = None
+    description: str | None = None
+    status: str | None = None
+
+
+class Coding(Shape, frozen=True, kw_only=True):
+    """One code for the document's type, such as LOINC 59284-0."""
+
+    system: str | None = None
+    code: str
+    display: str | None = None
+
+
+class Content:
+    """Bytes that are not a file on disk. See `Buffer` and `Stream`."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer(Content):
+    """Bytes already in memory. They must not change until the send has ended."""
+
+    data: bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Stream(Content):
+    """Bytes from an async iterator whose total size is known beforehand.
+
+    Attributes:
+        size_bytes: Exactly how many bytes the iterator will give; more or fewer is
+            `SourceChangedError` and nothing is applied.
+        open: A function that gives a fresh iterator for every attempt, or the iterator
+            itself, which can be read once: then a failed attempt cannot be retried.
+    """
+
+    size_bytes: int
+    open: Callable[[], AsyncIterator[bytes]] | AsyncIterator[bytes]
+
+
+class Document(Shape, frozen=True, kw_only=True):
+    """A source and what must be said of it.
+
+    Exactly one of `path` and `content` describes the source. Which other fields are needed
+    depends on the model; `redox/` checks them all at once before anything is sent.
+
+    Attributes:
+        path: A file on disk.
+        content: Bytes that are not on disk; Python only, never in JSON.
+        document_id: The sender's unique id; without it one is derived (UUIDv5 of source id,
+            destination and path).
+        type: The kind of document as the receiver knows it, such as `Consent Form`.
+        title: Shown to people and sent as the file name; default: the path's file name.
+        content_type: MIME type; without it the first bytes and the name decide.
+        status: In the model's own value set; see `docs/reference/document.md`.
+        replaces: Id of the document that this one replaces.
+        documented_at: When it was written. service_at: when the service took place.
+        authenticator: Who signed it.
+    """
+
+    path: str | None = None
+    content: Content | None = None
+    document_id: str | None = None
+    type: str | None = None
+    title: str | None = None
+    description: str | None = None
+    content_type: str | None = None
+    status: str | None = None
+    availability: Availability | None = None
+    replaces: str | None = None
+    documented_at: Moment | None = None
+    service_at: Moment | None = None
+    type_codings: tuple[Coding, ...] = ()
+    patient: Patient | None = None
+    provider: Provider | None = None
+    authenticator: Provider | None = None
+    visit: Visit | None = None
+    order: Order | None = None
+
+    @classmethod
+    def from_path(cls, path: str, **fields: Any) -> Document:
+        """A document whose bytes are a file; the file is not touched yet.
+
+        Raises:
+            InvalidDocumentError: As for every shape.
+        """
+        return cls(path=str(path), **fields)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview, *, title: str, **fields: Any) -> Document:
+        """A document whose bytes are in memory.
+
+        Raises:
+            InvalidDocumentError: As for every shape.
+        """
+        return cls(content=Buffer(data), title=title, **fields)
+
+    @classmethod
+    def from_stream(
+        cls,
+        open: Callable[[], AsyncIterator[bytes]] | AsyncIterator[bytes],  # noqa: A002
+        *,
+        size_bytes: int,
+        title: str,
+        **fields: Any,
+    ) -> Document:
+        """A document whose bytes come from an async iterator of known size; see `Stream`.
+
+        Raises:
+            InvalidDocumentError: As for every shape.
+        """
+        return cls(content=Stream(size_bytes=size_bytes, open=open), title=title, **fields)
+
+    @property
+    def name(self) -> str:
+        """The title, or the path's last component, safe in headers and JSON.
+
+        Control characters and bytes that are not UTF-8, which a file name may have, become `_`.
+        It may identify a patient: never log it.
+        """
+        if self.title is not None:
+            return self.title
+        return _UNSAFE.sub("_", (self.path or "").rstrip("/").rpartition("/")[2])
+
+
+Line = bytes  # inside Receipt, `bytes` is a field
+
+
+class ReceiptError(msgspec.Struct, frozen=True):
+    """Why a send did not succeed: the error's code and its text, safe to log."""
+
+    code: str
+    message: str
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller gets for one document, in the order of the NDJSON line.
+
+    Attributes:
+        document_id: The document's identity at the receiver.
+        source: Name of the source for the caller's own eyes; it may identify a patient.
+        bytes: Raw size of the source; None when it could not be opened.
+        sha256: Hex digest of the raw bytes that were sent; None when none were.
+        status: `accepted` by Redox (not yet filed by the receiver), `failed`, or `in_doubt`.
+        reference_url: Where the uploaded file lies; None when it was embedded.
+        log_ids: Redox's log ids, one per destination: what to look for in its dashboard.
+        trace_id: Redox's trace id, if it gave one.
+        resource_url: The FHIR resource that was made, if the answer named one.
+        attempts: HTTP requests made for this document, tokens not counted.
+        seconds: From the call to the outcome, waiting included.
+        error: None when accepted.
+    """
+
+    document_id: str
+    source: str
+    bytes: int | None
+    sha256: str | None
+    api: Api
+    method: Method | None
+    model: Model
+    status: Status
+    reference_url: str | None = None
+    log_ids: tuple[str, ...] = ()
+    trace_id: str | None = None
+    resource_url: str | None = None
+    attempts: int = 0
+    seconds: float = 0.0
+    error: ReceiptError | None = None
+
+    def to_json(self) -> Line:
+        """The receipt as one line of JSON, without a line end."""
+        return msgspec.json.encode(self)
+
+
+S = TypeVar("S", bound=Shape)
+_AT = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
+_UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
+
+
+def parse_shape(kind: type[S], mapping: Mapping[str, Any]) -> S:
+    """Make a shape from JSON or TOML data, with errors that name fields and never show values.
+
+    Args:
+        kind: The shape to make, such as `Document`.
+        mapping: Decoded JSON or TOML, keys in snake_case.
+
+    Raises:
+        InvalidDocumentError: An unknown key (with a did-you-mean), a wrong type, or a value
+            that the shape itself refuses.
+    """
+    if "content" in mapping and issubclass(kind, Document):
+        raise InvalidDocumentError("unknown key `content`; did you mean `content_type`?")
+    try:
+        return msgspec.convert(mapping, kind)
+    except msgspec.ValidationError as exc:
+        if isinstance(exc.__cause__, InvalidDocumentError):
+            raise exc.__cause__ from None
+        raise InvalidDocumentError(_explain(str(exc), kind)) from None
+
+
+def _explain(text: str, kind: type[Shape]) -> str:
+    """The words of msgspec about a failure, without any value it quotes."""
+    at = _AT.search(text)
+    path = at.group("path") if at else ""
+    reason = text[: at.start()] if at else text
+    where = f"`{path}`: " if path else ""
+    unknown = _UNKNOWN.search(reason)
+    if unknown:
+        name = unknown.group("name")
+        full = f"{path}.{name}" if path else name
+        near = difflib.get_close_matches(name, _known_names(kind), n=1)
+        return f"unknown key `{full}`" + (f"; did you mean `{near[0]}`?" if near else "")
+    if reason.startswith("Invalid enum value"):
+        return f"{where}not one of the allowed values"
+    return where + re.sub(r"'[^']*'", "…", reason)
+
+
+def _known_names(kind: type[Shape]) -> list[str]:
+    """Every key of a shape and of the shapes inside it, for a did-you-mean."""
+    names: list[str] = []
+    for field in msgspec.structs.fields(kind):
+        if field.name != "content":
+            names.append(field.encode_name)
+        names.extend(n for part in _parts(field.type) for n in _known_names(part))
+    return names
+
+
+def _parts(annotation: object) -> list[type[Shape]]:
+    if isinstance(annotation, type) and issubclass(annotation, Shape):
+        return [annotation]
+    return [part for option in get_args(annotation) for part in _parts(option)]
