@@ -1,0 +1,1 @@
+"""HTTP, hardened: the only room that knows aiohttp."""

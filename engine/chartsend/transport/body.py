@@ -1,0 +1,263 @@
+"""The bytes of one attempt, pulled by the socket: prefix, the source's bytes (encoded), suffix.
+
+The one rule: the last chunk is held back until the source has been proven unchanged and the gate
+(the durable intent) has been passed. With a Content-Length, a server can then never hold a whole
+body that should not exist.
+
+Theory of operation. aiohttp runs `write_with_length` in a task of its own while it waits for the
+answer. Between chunks the body gives the event loop two full turns: asyncio runs what was ready
+before it runs what the selector just found, so after one turn the next write would still come
+before the read of an early answer, meet the reset behind it, and the answer would be lost. After
+the last chunk it waits until the connection's buffer is empty: only an answer that comes after
+that can be a success. `released` and `flushed` tell the two moments apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from aiohttp.payload import Payload
+
+from ..errors import Phase, ProtocolError, SourceChangedError, TransferError
+
+from .last_words import is_lost, read_what_is_left
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp.abc import AbstractStreamWriter
+
+    from ..encoding.base64 import Encoder
+    from ..ports import Reader
+
+HIGH_WATER_BYTES: Final = 64 * 1024
+"""What a connection may hold back before it stops pulling; over TLS asyncio's default is 512 KiB."""
+
+_FLUSH_POLL_S: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Everything about a body that is known before its first byte.
+
+    Attributes:
+        content_type: Of the request.
+        prefix: Bytes before the source's.
+        suffix: Bytes after them.
+        raw_bytes: Size of the source; 0 when there is none.
+        declared_bytes: The Content-Length.
+        chunk_bytes: How much of the source is read at a time.
+        reuses_buffer: Whether the encoder copies, so that one buffer serves all chunks.
+    """
+
+    content_type: str
+    prefix: bytes
+    suffix: bytes
+    raw_bytes: int
+    declared_bytes: int
+    chunk_bytes: int
+    reuses_buffer: bool
+
+    @classmethod
+    def of_bytes(cls, content: bytes, content_type: str) -> Frame:
+        """A body that is in memory already; for messages of a few kilobytes only."""
+        return cls(content_type, content, b"", 0, len(content), 0, reuses_buffer=True)
+
+
+class StreamingBody(Payload):
+    """The body of one attempt. It does not own the reader: whoever opened that closes it.
+
+    Args:
+        frame: What is known beforehand.
+        reader: A fresh pass over the source, or None where there is none.
+        encoder: Turns raw chunks into wire bytes; fresh for every attempt.
+        hashes: Whether to take the sha256 of the raw bytes.
+        gate: Awaited with that digest (or None) before the last chunk is released; if it raises,
+            the last chunk never leaves.
+        on_handed: Told how many bytes were handed over so far, after every chunk.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        *,
+        reader: Reader | None = None,
+        encoder: Encoder | None = None,
+        hashes: bool = False,
+        gate: Callable[[str | None], Awaitable[None]] | None = None,
+        on_handed: Callable[[int], None] | None = None,
+    ) -> None:
+        super().__init__(None, content_type=frame.content_type)
+        self._size = frame.declared_bytes
+        self._frame = frame
+        self._reader = reader
+        self._encoder = encoder
+        self._digest = hashlib.sha256(usedforsecurity=False) if hashes and reader else None
+        self._gate = gate
+        self._on_handed = on_handed
+        self._transport: asyncio.WriteTransport | None = None
+        self._is_closed = False
+        self._ended = anyio.Event()
+        self._has_started = False
+        self.handed_bytes = 0
+        self.released = False
+        self.flushed = False
+        self.sha256: str | None = None
+        self.failure: TransferError | None = None
+
+    @property
+    def declared_bytes(self) -> int:
+        """The Content-Length."""
+        return self._frame.declared_bytes
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes that the kernel accepted, as far as asyncio tells."""
+        return max(0, self.handed_bytes - self.waiting_bytes)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes handed to the connection that wait for the peer to read."""
+        transport = self._transport
+        return 0 if transport is None else transport.get_write_buffer_size()
+
+    @property
+    def phase(self) -> Phase:
+        """How far this attempt has come, as far as sending goes."""
+        if self.released:
+            return Phase.BODY_SENT
+        return Phase.PARTLY_SENT if self.handed_bytes else Phase.NOT_SENT
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002
+        """Not possible: a body is read once, by the socket."""
+        raise TypeError("a streaming body cannot be turned into a string")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write the whole body; see `write_with_length`."""
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(
+        self,
+        writer: AbstractStreamWriter,
+        content_length: int | None,  # noqa: ARG002  # aiohttp would cut there; we refuse instead
+    ) -> None:
+        """Called by aiohttp, once.
+
+        Raises:
+            TransferError: Our own reason to stop; also kept in `failure`, since aiohttp wraps it.
+            ConnectionResetError: The connection has gone.
+        """
+        if self._is_closed or self._has_started:
+            raise ConnectionResetError("the attempt has ended already")
+        self._has_started = True
+        try:
+            await self._write(writer)
+        except TransferError as exc:
+            exc.phase = exc.phase or self.phase
+            self.failure = exc
+            raise
+        finally:
+            self._ended.set()
+
+    async def _write(self, writer: AbstractStreamWriter) -> None:
+        self._transport = writer.transport
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        last = await self._stream(writer)
+        if self._reader is not None:
+            await self._reader.verify()
+        if self._digest is not None:
+            self.sha256 = self._digest.hexdigest()
+        if self._gate is not None:
+            await self._gate(self.sha256)
+        if self.handed_bytes + len(last) != self.declared_bytes:
+            raise ProtocolError(
+                f"the body has {self.handed_bytes + len(last)} bytes and {self.declared_bytes} were"
+                " declared; the last chunk was held back, so nothing was applied"
+            )
+        await self._hand_over(writer, last, is_last=True)
+        await self._flush(writer)
+
+    async def _stream(self, writer: AbstractStreamWriter) -> bytes:
+        """Send all but the last chunk, and return that."""
+        frame, encoder = self._frame, self._encoder
+        if encoder is None or self._reader is None:
+            return frame.prefix + frame.suffix
+        head = frame.prefix
+        left = frame.raw_bytes
+        buffer = memoryview(bytearray(min(frame.chunk_bytes, max(left, 1))))
+        while left > len(buffer):
+            chunk = encoder.encode(await self._read(buffer))
+            left -= len(buffer)
+            await self._hand_over(writer, b"".join((head, chunk)) if head else chunk)
+            head = b""
+            await writer.drain()
+            if not frame.reuses_buffer:
+                buffer = memoryview(bytearray(len(buffer)))
+        chunk = encoder.encode(await self._read(buffer[:left])) if left else b""
+        return b"".join((head, chunk, encoder.finish(), frame.suffix))
+
+    async def _read(self, buffer: memoryview) -> memoryview:
+        """Fill the buffer from the source; hash what came."""
+        assert self._reader is not None  # noqa: S101  # only called where there is one
+        count = await self._reader.read_into(buffer)
+        if count != len(buffer):
+            raise SourceChangedError(
+                f"the source ended early: {self._frame.raw_bytes} bytes when opened,"
+                " fewer when read; the last chunk was held back, so nothing was applied"
+            )
+        if self._digest is not None:
+            self._digest.update(buffer)
+        return buffer
+
+    async def _hand_over(
+        self, writer: AbstractStreamWriter, data: bytes | memoryview, *, is_last: bool = False
+    ) -> None:
+        await _two_turns()
+        transport = self._transport
+        # asyncio drops what is written to a lost connection in silence; look before each write.
+        if self._is_closed or transport is None or is_lost(transport):
+            raise ConnectionResetError("the connection has gone")
+        if not is_last and self.handed_bytes + len(data) > self.declared_bytes:
+            raise ProtocolError("the body grew beyond its declared length")
+        self.released = self.released or is_last
+        await writer.write(data, drain=False)  # type: ignore[call-arg]  # StreamWriter has it
+        self.handed_bytes += len(data)
+        if is_lost(transport):
+            read_what_is_left(writer)
+            raise ConnectionResetError("the connection was lost while the body was sent")
+        if self._on_handed is not None:
+            self._on_handed(self.handed_bytes)
+
+    async def _flush(self, writer: AbstractStreamWriter) -> None:
+        """Wait until the connection holds nothing back."""
+        transport = self._transport
+        assert transport is not None  # noqa: S101  # _hand_over has checked
+        if transport.get_write_buffer_size():
+            transport.set_write_buffer_limits(high=1, low=0)
+            await writer.drain()
+            while transport.get_write_buffer_size() and not transport.is_closing():  # noqa: ASYNC110
+                # One byte may be left below the mark; asyncio tells nobody when that leaves.
+                await anyio.sleep(_FLUSH_POLL_S)
+        self.flushed = not transport.is_closing()
+
+    def abort(self) -> None:
+        """End the connection at once: what it still holds back is dropped, not sent."""
+        self._is_closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def wait_ended(self) -> None:
+        """Wait until aiohttp's task no longer runs this body."""
+        self._is_closed = True
+        if self._has_started:
+            await self._ended.wait()
+
+
+async def _two_turns() -> None:
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)

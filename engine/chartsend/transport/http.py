@@ -1,0 +1,277 @@
+"""One HTTP attempt: hardened aiohttp in, a complete `Reply` or one of our errors out.
+
+The one rule: foreign exceptions are translated here, once, with the phase that decides whether a
+repeat is safe; nothing above this file knows aiohttp.
+
+A connection is reused only after an exchange that ended cleanly on both sides; anything else is
+aborted, so that what it still held back is dropped and not sent.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+import aiohttp
+import anyio
+from yarl import URL
+
+from .. import errors
+from ..aio import close_within
+from ..errors import Phase, TransferError, Verdict
+from ..ports import Operation, Reply
+from .body import Frame, StreamingBody
+from .verdicts import for_failure
+from .watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..aio import Deadline
+    from ..ports import SmallRequest
+    from ..settings import Settings, Timeouts
+    from .quota import Quota
+
+IDLE_S: Final = 4.0
+"""An idle connection is closed before the server would (Node.js closes after 5 s): a message
+written to a connection that the server is closing would end in doubt."""
+
+REPLY_CAP_BYTES: Final = 64 * 1024
+MAX_REPLY_HEADERS_BYTES: Final = 8190
+SETTLE_S: Final = 5.0
+_TLS: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError)
+_CONNECT: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+)
+_GARBAGE: Final = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, ValueError)
+_LIMIT: Final = re.compile(r"[0-9][0-9,]{0,11}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One request, ready to go.
+
+    Attributes:
+        operation: Decides verdicts.
+        url: Absolute, already escaped: it is sent as it stands.
+        headers: Without Content-Length and Content-Type, which the body brings.
+        body: Fresh for this attempt.
+        reply_cap_bytes: An answer above this is `ResponseTooLargeError`.
+    """
+
+    operation: Operation
+    url: str
+    headers: Mapping[str, str]
+    body: StreamingBody
+    reply_cap_bytes: int = REPLY_CAP_BYTES
+
+
+class Http:
+    """Makes attempts over one connection pool. Open it with `async with`."""
+
+    def __init__(self, settings: Settings, quota: Quota, *, user_agent: str) -> None:
+        self._timeouts: Timeouts = settings.timeouts
+        self._proxy = settings.proxy
+        self._quota = quota
+        self._retry_after_cap_s = settings.retry.retry_after_cap_s
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+        self._tls = _tls_context(settings.ca_file)
+        self._session: aiohttp.ClientSession | None = None
+        self.requests: Counter[Operation] = Counter()
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(
+            limit=0,  # slots bound the connections; a second limit could deadlock with them
+            ssl=self._tls,
+            ttl_dns_cache=10,
+            happy_eyeballs_delay=0.25,
+            keepalive_timeout=IDLE_S,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=self._timeouts.connect_s + self._timeouts.tls_handshake_s,
+                sock_read=None,
+            ),
+            max_line_size=MAX_REPLY_HEADERS_BYTES,
+            max_field_size=MAX_REPLY_HEADERS_BYTES,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await close_within(SETTLE_S, session.close)
+
+    async def exchange_small(self, request: SmallRequest, *, deadline: Deadline) -> Reply:
+        """See `ports.SmallExchange`."""
+        headers = {k: v for k, v in request.headers.items() if k.lower() != "content-type"}
+        content_type = next(
+            (v for k, v in request.headers.items() if k.lower() == "content-type"),
+            "application/octet-stream",
+        )
+        body = StreamingBody(Frame.of_bytes(request.body, content_type))
+        outgoing = Outgoing(request.operation, request.url, headers, body, request.reply_cap_bytes)
+        return await self.exchange(outgoing, deadline=deadline)
+
+    async def exchange(self, outgoing: Outgoing, *, deadline: Deadline) -> Reply:
+        """Make one attempt, and return the complete answer whatever its status.
+
+        Cancelled, it drops the connection; whether the body was whole by then stands in
+        `outgoing.body.released`.
+
+        Raises:
+            TransferError: With `phase` and the verdict of the operation; `DeadlineExceededError`
+                when `deadline` passed and nothing was applied.
+        """
+        await self._quota.take(deadline)
+        self.requests[outgoing.operation] += 1
+        try:
+            return await self._attempt(outgoing, deadline)
+        finally:
+            self._quota.answered()
+
+    async def _attempt(self, outgoing: Outgoing, deadline: Deadline) -> Reply:
+        body = outgoing.body
+        watchdog = Watchdog(body, self._timeouts)
+        is_clean = False
+        response: aiohttp.ClientResponse | None = None
+        with anyio.CancelScope(deadline=deadline.at) as scope:
+            try:
+                with watchdog.watching():
+                    response = await self._post(outgoing)
+                reply = await self._read(response, outgoing, was_early=not body.flushed)
+                is_clean = not reply.was_early and response.closed
+            except (aiohttp.ClientError, OSError, ValueError, TransferError) as exc:
+                raise for_failure(outgoing.operation, _translate(exc, body, watchdog)) from exc
+            finally:
+                if not is_clean:
+                    await _settle(response, body)
+            self._note(reply)
+            return reply
+        assert scope.cancelled_caught  # noqa: S101  # the block returns or raises otherwise
+        late = errors.DeadlineExceededError(
+            "the deadline passed before the send was accepted",
+            verdict=Verdict.RETRY,
+            phase=body.phase,
+        )
+        raise for_failure(outgoing.operation, late)
+
+    async def _post(self, outgoing: Outgoing) -> aiohttp.ClientResponse:
+        if self._session is None:
+            raise RuntimeError("the engine is not open: use `async with Engine(...)`")
+        return await self._session.post(
+            URL(outgoing.url, encoded=True),
+            data=outgoing.body,
+            headers={**outgoing.headers, "Content-Length": str(outgoing.body.declared_bytes)},
+            allow_redirects=False,
+            proxy=self._proxy,
+        )
+
+    async def _read(
+        self, response: aiohttp.ClientResponse, outgoing: Outgoing, *, was_early: bool
+    ) -> Reply:
+        """Read the answer's body up to its cap; an error status counts although its body is cut."""
+        is_error = not 200 <= response.status <= 299
+        cap = outgoing.reply_cap_bytes
+        limit_s = (
+            min(SETTLE_S, self._timeouts.reply_body_s) if was_early else self._timeouts.reply_body_s
+        )
+        content, problem = await _content(response, cap_bytes=cap, limit_s=limit_s)
+        if problem is not None and not is_error:
+            raise problem
+        headers: dict[str, str] = {}
+        for name, value in response.headers.items():
+            headers.setdefault(name.lower(), value)
+        return Reply(response.status, headers, content, was_early)
+
+    def _note(self, reply: Reply) -> None:
+        """Learn from the answer what it says of the quota."""
+        limit = reply.headers.get("x-ratelimit-limit", "")
+        if reply.status == 429 and _LIMIT.fullmatch(limit):
+            self._quota.learn(int(limit.replace(",", "")))
+
+
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Certificate and host name checks on; TLS 1.2 at least. Nothing can switch that off.
+
+    Raises:
+        ConfigError: The CA file cannot be used.
+    """
+    try:
+        context = ssl.create_default_context()
+        if ca_file is not None:
+            context.load_verify_locations(cafile=ca_file)
+    except (OSError, ssl.SSLError) as exc:
+        raise errors.ConfigError(
+            f"ca_file cannot be used ({type(exc).__name__}); it must be a PEM file that can be read"
+        ) from exc
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+async def _content(
+    response: aiohttp.ClientResponse, *, cap_bytes: int, limit_s: float
+) -> tuple[bytes, Exception | None]:
+    """The answer's body as far as it came, and what kept it from being complete."""
+    content = bytearray()
+    with anyio.move_on_after(limit_s):
+        try:
+            async for piece in response.content.iter_any():
+                content += piece
+                if len(content) > cap_bytes:
+                    return bytes(content[:cap_bytes]), errors.ResponseTooLargeError(
+                        f"the answer is larger than {cap_bytes} bytes",
+                        phase=Phase.ANSWER_STARTED,
+                        status=response.status,
+                    )
+        except (aiohttp.ClientError, OSError) as exc:
+            return bytes(content), exc
+        return bytes(content), None
+    return bytes(content), errors.StallTimeoutError(
+        f"the answer began and did not end within {limit_s:.0f} s", phase=Phase.ANSWER_STARTED
+    )
+
+
+async def _settle(response: aiohttp.ClientResponse | None, body: StreamingBody) -> None:
+    """Drop the connection, and wait until aiohttp's writer has let go of the body."""
+    body.abort()
+    if response is not None:
+        response.close()
+    await close_within(SETTLE_S, body.wait_ended)
+
+
+def _translate(exc: Exception, body: StreamingBody, watchdog: Watchdog) -> TransferError:
+    """One of our errors for whatever went wrong, with its phase."""
+    ours = watchdog.failure or body.failure
+    if ours is not None:  # aiohttp only wrapped what we did ourselves
+        return ours
+    if isinstance(exc, TransferError):
+        return exc
+    kind, phase = type(exc).__name__, body.phase
+    unsent, reached = Phase.NOT_SENT, Phase.ANSWER_STARTED if body.released else phase
+    if isinstance(exc, ValueError) and phase is unsent:
+        return errors.ConfigError(f"the request could not be built ({kind}); check the settings")
+    table = (
+        (
+            _TLS,
+            errors.TlsError,
+            "the TLS connection was refused; check host, certificate, ca_file",
+            unsent,
+        ),
+        (_CONNECT, errors.ConnectFailedError, "no connection; check api_url and the network", unsent),
+        (_GARBAGE, errors.ProtocolError, "the server's answer is not valid HTTP", reached),
+        (Exception, errors.NetworkInterruptedError, "the connection was lost", phase),
+    )
+    _, kind_of, text, at = next(row for row in table if isinstance(exc, row[0]))
+    return kind_of(f"{text} ({kind})", phase=at)
