@@ -1,0 +1,391 @@
+"""The composition root: settings in, an engine out that sends one document, or many.
+
+The one rule: whoever opens closes. Everything the engine opens is opened by entering its block
+and has gone when the block has been left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import auth
+from ._version import __version__
+from .aio import Deadline, Lane
+from .document import API_OF, Receipt, ReceiptError
+from .errors import TransferError
+from .pool import Pool
+from .ports import NoJournal, Operation
+from .redox.identity import document_id
+from .redox.route import Wish, check_model, default_model
+from .send import Ask, Sender
+from .send.exchange import Exchanger
+from .settings import parse_quota
+from .transport.http import Http
+from .transport.quota import Quota
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+    from typing import Literal, Self
+
+    from .document import Api, Document, Model
+    from .ports import Journal, Progress
+    from .send import Plan
+    from .settings import Destination, Settings
+
+DEADLINE_S = 600.0
+"""Per document, 10 minutes: several attempts of 30 MB on a slow line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the engine did and does, at one moment.
+
+    Attributes:
+        requests: HTTP requests for documents: uploads and messages.
+        tokens: Token requests.
+        retries: Attempts beyond the first of an operation.
+        sends_in_flight: Sends that hold a slot.
+        buffer_bytes_in_use: The most that they hold in buffers.
+        parked_calls: Blocking calls that run now, those included whose callers have gone.
+    """
+
+    requests: int
+    tokens: int
+    retries: int
+    sends_in_flight: int
+    buffer_bytes_in_use: int
+    parked_calls: int
+
+
+class Engine:
+    """Sends documents through Redox. Use it with `async with`, in one event loop.
+
+    Args:
+        settings: Everything it needs to know; see `Settings.load`.
+        journal: Told of every step that changes what the server may hold; nothing by default.
+    """
+
+    def __init__(self, settings: Settings, *, journal: Journal | None = None) -> None:
+        self._settings = settings
+        self._journal: Journal = journal if journal is not None else NoJournal()
+        self._open: _Opened | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._open is not None:
+            raise RuntimeError("the engine is open already")
+        self._open = await _Opened.make(self._settings, self._journal)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        opened, self._open = self._open, None
+        if opened is not None:
+            await opened.closing.aclose()
+
+    async def send(  # noqa: PLR0913  # options of one call, all by keyword
+        self,
+        document: Document,
+        *,
+        to: str,
+        api: Api | None = None,
+        method: Literal["auto", "upload", "embed"] | None = None,
+        model: Model | None = None,
+        note_text: bool | None = None,
+        deadline_s: float | None = DEADLINE_S,
+        row: str | None = None,
+        message_at: dt.datetime | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Receipt:
+        """Send one document, and return when Redox has accepted it.
+
+        Accepted is not yet filed: the receiver takes it from Redox's queue; look for the log ids.
+
+        Cancelled, it leaves no task, connection or descriptor behind. If the message had left
+        whole by then, its outcome is unknown: the journal is told so, and a warning is logged.
+
+        Args:
+            document: What to send.
+            to: Name of a destination in the settings, or a slug or id.
+            api: `fhir` or `data-model`; default from the settings.
+            method: `auto`, `upload` or `embed`; default from the settings.
+            model: Default `document-reference` or `notes`, by API.
+            note_text: Send text files as searchable text in Notes.
+            deadline_s: Seconds for everything, waiting for a slot included; None for no limit.
+            row: An opaque name for logs and the journal.
+            message_at: The time that stands in the message; default: now.
+            on_progress: Called on the event loop a few times a second; must not block.
+
+        Returns:
+            The receipt, `status` always `accepted`.
+
+        Raises:
+            TransferError: Anything else. Its `verdict` tells whether it may be repeated, its
+                `receipt` what is known.
+            RuntimeError: The engine is not open, or was opened in another event loop.
+        """
+        opened = self._opened()
+        order = opened.order(to, api=api, method=method, model=model, note_text=note_text)
+        ask = order.ask(
+            document,
+            deadline=Deadline.after(deadline_s),
+            row=row,
+            message_at=message_at,
+            on_progress=on_progress,
+        )
+        async with opened.pool.slot(ask.deadline):
+            return await opened.sender.send(ask)
+
+    @asynccontextmanager
+    async def send_many(  # noqa: PLR0913
+        self,
+        documents: Iterable[Document] | AsyncIterable[Document],
+        *,
+        to: str,
+        api: Api | None = None,
+        method: Literal["auto", "upload", "embed"] | None = None,
+        model: Model | None = None,
+        note_text: bool | None = None,
+        deadline_s: float | None = DEADLINE_S,
+        fail_fast: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> AsyncGenerator[AsyncIterator[Receipt]]:
+        """Send documents from an iterable of any length; give receipts as they finish.
+
+        `async with engine.send_many(documents, to=...) as receipts: async for receipt in receipts`.
+        At most the engine's slots are in flight, shared with `send`. A slow server slows the
+        producer, a slow consumer slows the sends. A synchronous iterable is advanced on the event
+        loop and must not block. Leaving the block early, or being cancelled, cancels what is in
+        flight; a message that had left whole is then in doubt, and the journal is told.
+
+        Args:
+            documents: A sync or async iterable.
+            to: As for `send`; one destination for all.
+            api: As for `send`.
+            method: As for `send`.
+            model: As for `send`.
+            note_text: As for `send`.
+            deadline_s: Seconds for each document, from the moment it gets its slot.
+            fail_fast: Raise the first failure instead of giving its receipt.
+            on_progress: As for `send`.
+
+        Yields:
+            An async iterator of receipts, each `accepted`, `failed` or `in_doubt`.
+
+        Raises:
+            ConfigError: The destination, API or model is wrong. Nothing was sent.
+            TransferError: With `fail_fast`, the first failure.
+        """
+        opened = self._opened()
+        order = opened.order(to, api=api, method=method, model=model, note_text=note_text)
+
+        async def work(document: Document) -> Receipt:
+            async with opened.pool.slot(Deadline.after(None)):
+                try:
+                    ask = order.ask(
+                        document, deadline=Deadline.after(deadline_s), on_progress=on_progress
+                    )
+                    return await opened.sender.send(ask)
+                except TransferError as error:
+                    if fail_fast:
+                        raise
+                    known = error.receipt
+                    return known if isinstance(known, Receipt) else order.refused(document, error)
+
+        async with opened.pool.many(documents, work) as receipts:
+            yield receipts
+
+    async def delete(
+        self,
+        document: Document,
+        *,
+        to: str,
+        model: Literal["notes", "media"],
+        deadline_s: float | None = DEADLINE_S,
+    ) -> Receipt:
+        """Ask the receiver to delete a document (Data Model only).
+
+        Args:
+            document: Its `document_id` is the one to delete; the fields that the model requires
+                of a deletion (type, provider, patient) must be there, a source need not.
+            to: As for `send`.
+            model: `notes` or `media`.
+            deadline_s: As for `send`.
+
+        Raises:
+            TransferError: As for `send`.
+        """
+        opened = self._opened()
+        order = opened.order(to, api="data-model", method=None, model=model, note_text=None)
+        ask = order.ask(document, deadline=Deadline.after(deadline_s))
+        async with opened.pool.slot(ask.deadline):
+            return await opened.sender.delete(ask)
+
+    async def plan(
+        self,
+        document: Document,
+        *,
+        to: str,
+        api: Api | None = None,
+        method: Literal["auto", "upload", "embed"] | None = None,
+        model: Model | None = None,
+        note_text: bool | None = None,
+    ) -> Plan:
+        """What `send` would do: route, sizes, warnings. Opens the file; no network, no token.
+
+        Raises:
+            TransferError: What `send` would raise before its first request.
+        """
+        opened = self._opened()
+        order = opened.order(to, api=api, method=method, model=model, note_text=note_text)
+        return await opened.sender.plan(order.ask(document, deadline=Deadline.after(None)))
+
+    def statistics(self) -> Statistics:
+        """What the engine did and does now.
+
+        Raises:
+            RuntimeError: The engine is not open.
+        """
+        opened = self._opened()
+        requests = opened.http.requests
+        return Statistics(
+            requests=requests[Operation.UPLOAD] + requests[Operation.MESSAGE],
+            tokens=requests[Operation.TOKEN],
+            retries=opened.exchanger.retries,
+            sends_in_flight=opened.pool.in_flight,
+            buffer_bytes_in_use=opened.pool.buffer_bytes_in_use,
+            parked_calls=opened.lane.running,
+        )
+
+    def _opened(self) -> _Opened:
+        opened = self._open
+        if opened is None:
+            raise RuntimeError("the engine is not open: use `async with Engine(settings) as engine`")
+        if opened.loop is not asyncio.get_running_loop():
+            raise RuntimeError("the engine was opened in another event loop; open one in each loop")
+        return opened
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is asked of every document of one call, checked once."""
+
+    settings: Settings
+    destination: Destination
+    wish: Wish
+    api: Api
+    model: Model
+
+    def ask(
+        self,
+        document: Document,
+        *,
+        deadline: Deadline,
+        row: str | None = None,
+        message_at: dt.datetime | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Ask:
+        path = document.path
+        now = dt.datetime.now(dt.UTC)
+        return Ask(
+            document=document,
+            destination=self.destination,
+            wish=self.wish,
+            api=self.api,
+            model=self.model,
+            deadline=deadline,
+            document_id=document_id(
+                given=document.document_id,
+                source_id=self.settings.source_id,
+                destination=self.destination.name,
+                key=None if path is None else os.path.abspath(path),  # noqa: PTH100  # no disk
+            ),
+            message_at=message_at or now.replace(microsecond=now.microsecond // 1000 * 1000),
+            row=row,
+            on_progress=on_progress,
+        )
+
+    def refused(self, document: Document, error: TransferError) -> Receipt:
+        """The receipt of a document that has no identity to be sent under."""
+        return Receipt(
+            document_id=document.document_id or "",
+            source=document.path or document.name,
+            bytes=None,
+            sha256=None,
+            api=self.api,
+            method=None,
+            model=self.model,
+            status="failed",
+            error=ReceiptError(code=error.code, message=error.message),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Everything that lives while the engine's block runs."""
+
+    settings: Settings
+    loop: asyncio.AbstractEventLoop
+    closing: AsyncExitStack
+    lane: Lane
+    http: Http
+    exchanger: Exchanger
+    sender: Sender
+    pool: Pool
+
+    @classmethod
+    async def make(cls, settings: Settings, journal: Journal) -> _Opened:
+        pool = Pool(concurrency=settings.concurrency, buffer_bytes=settings.buffer_bytes)
+        quota = Quota.from_setting(parse_quota(settings.quota))
+        async with AsyncExitStack() as stack:
+            lane = Lane(threads=pool.slots)
+            stack.callback(lane.close)
+            http = Http(settings, quota, user_agent=f"chartsend/{__version__}")
+            await stack.enter_async_context(http)
+            tokens = auth.token_source(settings, http, lane=lane)
+            stack.push_async_callback(tokens.aclose)
+            exchanger = Exchanger(settings, http, tokens, quota)
+            sender = Sender(
+                settings,
+                exchanger=exchanger,
+                journal=journal,
+                lane=lane,
+                chunk_bytes=pool.chunk_bytes,
+            )
+            loop = asyncio.get_running_loop()
+            return cls(settings, loop, stack.pop_all(), lane, http, exchanger, sender, pool)
+        raise AssertionError("the block above returns or raises")
+
+    def order(
+        self,
+        to: str,
+        *,
+        api: Api | None,
+        method: Literal["auto", "upload", "embed"] | None,
+        model: Model | None,
+        note_text: bool | None,
+    ) -> _Order:
+        """Check what is asked of a whole call.
+
+        Raises:
+            ConfigError: The destination, API or model is wrong.
+        """
+        settings = self.settings
+        destination = self.settings.destination(to)
+        if api is None:
+            api = settings.api if model is None else API_OF[model]
+        if model is None:
+            fits = settings.model is not None and API_OF[settings.model] == api
+            model = settings.model if fits and settings.model is not None else default_model(api)
+        check_model(api, model)
+        by_site = settings.note_text if destination.note_text is None else destination.note_text
+        wish = Wish(
+            api=api,
+            method=method or settings.method,
+            model=model,
+            note_text=by_site if note_text is None else note_text,
+        )
+        return _Order(settings, destination, wish, api, model)

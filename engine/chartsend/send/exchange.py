@@ -1,0 +1,194 @@
+"""One operation with the server: token, body, attempt, verdict, retry.
+
+The one rule: every attempt opens its own body, and whoever opened a reader closes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import anyio
+
+from ..aio import close_within
+from ..errors import AuthRejectedError, ForbiddenError, Phase, TransferError, Verdict
+from ..ports import Operation, Progress
+from ..redox import replies
+from ..transport.body import StreamingBody
+from ..transport.http import Outgoing
+from ..transport.retry import Retrier, RetryBudget, parse_retry_after
+from ..transport.verdicts import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from ..ports import Reply, Source, TokenSource
+    from ..settings import Settings
+    from ..transport.http import Http
+    from ..transport.quota import Quota
+    from .ask import Ask, Tally
+    from .bodies import Framed
+
+T = TypeVar("T")
+
+CLOSE_S: Final = 5.0
+SLOWEST_USUAL_BYTES_PER_S: Final = 1 << 20
+"""A token must outlive a body that goes out at this rate (fault T02)."""
+PROGRESS_EVERY_S: Final = 0.1
+_HTML: Final = re.compile(r"text/html", re.IGNORECASE)
+
+_log = logging.getLogger("chartsend")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One operation of a send.
+
+    Attributes:
+        operation: Upload or message.
+        url: Where to.
+        headers: Without Authorization.
+        framed: How its body looks.
+        source: Where the body's bytes come from; None for a body in memory.
+        gate: Awaited with the digest before the last chunk of every attempt.
+    """
+
+    operation: Operation
+    url: str
+    headers: Mapping[str, str]
+    framed: Framed
+    source: Source | None
+    gate: Callable[[str | None], Awaitable[None]]
+
+
+class Exchanger:
+    """Runs steps: the part that every operation of every send shares."""
+
+    def __init__(self, settings: Settings, http: Http, tokens: TokenSource, quota: Quota) -> None:
+        self._settings = settings
+        self._http = http
+        self._tokens = tokens
+        self._quota = quota
+        self._budgets: dict[str, RetryBudget] = {}
+        self.retries = 0
+
+    async def run(self, step: Step, ask: Ask, tally: Tally, read: Callable[[Reply], T]) -> T:
+        """Do one step until it is done, in doubt, or given up.
+
+        Args:
+            step: What to do.
+            ask: The send it belongs to; its deadline covers all attempts.
+            tally: Noted in, also when this raises.
+            read: Turns a complete success into what is wanted, or raises.
+
+        Raises:
+            TransferError: With its final verdict.
+        """
+
+        def count(error: TransferError) -> None:
+            self.retries += 1
+            _log.warning(
+                "document %s: %s will be tried again after %s",
+                ask.row or ask.document_id,
+                step.operation.value,
+                error.code,
+            )
+
+        budget = self._budgets.setdefault(ask.destination.name, RetryBudget())
+        retrier = Retrier(self._settings.retry, budget, on_retry=count)
+        return await retrier.run(lambda: self._once(step, ask, tally, read), deadline=ask.deadline)
+
+    async def _once(self, step: Step, ask: Ask, tally: Tally, read: Callable[[Reply], T]) -> T:
+        """One attempt; a 401 is answered with one fresh token, once."""
+        try:
+            reply = await self._attempt(step, ask, tally)
+            if reply.status == 401:
+                reply = await self._attempt(step, ask, tally)
+            error = judge(
+                step.operation,
+                reply,
+                said=replies.explain(reply),
+                retries_5xx=self._settings.retry.message_on_5xx == "retry",
+            )
+            if error is not None:
+                raise self._completed(error, reply)
+            result = read(reply)
+        except TransferError as error:
+            tally.is_settled = error.verdict is not Verdict.IN_DOUBT
+            raise
+        tally.is_settled = True
+        return result
+
+    async def _attempt(self, step: Step, ask: Ask, tally: Tally) -> Reply:
+        declared = step.framed.frame.declared_bytes
+        token = await self._tokens.token(
+            min_life_s=declared / SLOWEST_USUAL_BYTES_PER_S, deadline=ask.deadline
+        )
+        reader = step.source.reader() if step.source is not None else None
+        tally.attempts += 1
+        body = StreamingBody(
+            step.framed.frame,
+            reader=reader,
+            encoder=step.framed.encoder(),
+            hashes=self._settings.hash,
+            gate=step.gate,
+            on_handed=_progress(ask, declared),
+        )
+        if step.operation is Operation.MESSAGE:
+            tally.message_body, tally.is_settled = body, False
+        headers = {**step.headers, "Authorization": f"Bearer {token}"}
+        try:
+            reply = await self._http.exchange(
+                Outgoing(step.operation, step.url, headers, body), deadline=ask.deadline
+            )
+        finally:
+            if reader is not None:
+                tally.sha256 = body.sha256 or tally.sha256
+                await close_within(CLOSE_S, reader.aclose)
+        if reply.status == 401:
+            self._tokens.reject(token)
+        return reply
+
+    def _completed(self, error: TransferError, reply: Reply) -> TransferError:
+        """The error, with what the answer says about when and why."""
+        if isinstance(error, AuthRejectedError):
+            error.verdict = Verdict.GIVE_UP  # a fresh token was refused as well
+        if isinstance(error, ForbiddenError):
+            error.by_firewall = bool(_HTML.match(reply.headers.get("content-type", "")))
+        asked = reply.headers.get("retry-after")
+        if asked is not None and error.verdict is Verdict.RETRY:
+            error.retry_after_s = parse_retry_after(
+                asked,
+                date=reply.headers.get("date"),
+                cap_s=self._settings.retry.retry_after_cap_s,
+            )
+        if reply.status == 429:
+            self._quota.pause(error.retry_after_s or 1.0)
+        error.phase = error.phase or Phase.ANSWERED
+        return error
+
+
+def _progress(ask: Ask, declared_bytes: int) -> Callable[[int], None] | None:
+    """A reporter that speaks a few times a second, and at the end of a body."""
+    on_progress = ask.on_progress
+    if on_progress is None:
+        return None
+    last_s = anyio.current_time()
+
+    def report(sent_bytes: int) -> None:
+        nonlocal last_s
+        now = anyio.current_time()
+        if now - last_s >= PROGRESS_EVERY_S or sent_bytes == declared_bytes:
+            last_s = now
+            on_progress(
+                Progress(
+                    document_id=ask.document_id,
+                    source=ask.document.name,
+                    sent_bytes=sent_bytes,
+                    declared_bytes=declared_bytes,
+                )
+            )
+
+    return report
