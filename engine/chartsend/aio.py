@@ -12,13 +12,15 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from concurrent.futures import Future
+
+LAST_CALLS_S: Final = 1.0
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -142,12 +144,19 @@ class Lane:
         work.add_done_callback(lambda _: shared.let_go())  # also when cancelled unstarted
         return await asyncio.wrap_future(work)
 
-    def close(self) -> None:
-        """Let the threads end. Those parked in a call that hangs are left behind, and logged."""
+    async def aclose(self) -> None:
+        """End the threads. Those parked in a call that hangs are left behind, and logged."""
+        await close_within(LAST_CALLS_S, self._idle)
         parked = self.running
         self._executor.shutdown(wait=parked == 0, cancel_futures=True)
         if parked:
             _log.warning("left %d blocking calls behind that did not return", parked)
+
+    async def _idle(self) -> None:
+        """Wait for the last calls; an abandoned read usually returns within a millisecond."""
+        with anyio.move_on_after(LAST_CALLS_S / 2):
+            while self.running:  # noqa: ASYNC110  # threads end without a word to the loop
+                await anyio.sleep(0.002)
 
 
 async def close_within(seconds: float, close: Callable[[], Awaitable[object]]) -> None:
@@ -162,3 +171,37 @@ async def close_within(seconds: float, close: Callable[[], Awaitable[object]]) -
             _log.warning("closing failed: %s", type(exc).__name__)
     if scope.cancelled_caught:
         _log.warning("closing took longer than %.0f s and was given up", seconds)
+
+
+async def finish(seconds: float, work: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Run `work()` to its end although the caller is cancelled, then pass the cancellation on.
+
+    For facts that must be noted: an anyio shield keeps scopes off, but not `task.cancel()`, so the
+    work runs in a task of its own, which is always waited for.
+
+    Args:
+        seconds: How long it may take; after that it is cancelled and a `TimeoutError` is raised.
+        work: A coroutine function without arguments.
+
+    Raises:
+        TimeoutError: The work did not end in time.
+    """
+    task = asyncio.ensure_future(work())  # noqa: TID251  # waited for below, whatever happens
+    until = anyio.current_time() + seconds
+    cancellation: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not task.done() and anyio.current_time() < until:
+            try:
+                await asyncio.wait({task}, timeout=until - anyio.current_time())
+            except asyncio.CancelledError as exc:
+                cancellation = exc
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=1.0)
+    if cancellation is not None:
+        if task.done() and not task.cancelled() and task.exception() is not None:
+            _log.error("noting a result failed: %s", type(task.exception()).__name__)
+        raise cancellation
+    if task.cancelled() or not task.done():
+        raise TimeoutError(f"not done within {seconds:.0f} s")
+    task.result()

@@ -342,7 +342,7 @@ class _Opened:
         quota = Quota.from_setting(parse_quota(settings.quota))
         async with AsyncExitStack() as stack:
             lane = Lane(threads=pool.slots)
-            stack.callback(lane.close)
+            stack.push_async_callback(lane.aclose)
             http = Http(settings, quota, user_agent=f"chartsend/{__version__}")
             await stack.enter_async_context(http)
             tokens = auth.token_source(settings, http, lane=lane)

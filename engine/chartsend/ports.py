@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from .aio import Deadline
     from .document import Receipt
@@ -237,7 +237,7 @@ class Journal(Protocol):
         """The file was accepted; its reference is worth keeping."""
         ...
 
-    async def result(self, row: str | None, receipt: Receipt) -> None:
+    def result(self, row: str | None, receipt: Receipt) -> Coroutine[object, object, None]:
         """The send has ended: accepted, failed or in doubt.
 
         Also called, shielded, when a caller is cancelled after the last chunk of a message left:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from ..aio import finish
 from ..encoding.envelope import HOLE, render, split_at_hole
 from ..errors import (
     ConfigError,
@@ -146,10 +147,10 @@ class Sender:
 
     async def _note(self, ask: Ask, receipt: Receipt) -> None:
         """Tell the journal, also when the caller is being cancelled: the outcome is a fact."""
-        with anyio.move_on_after(JOURNAL_S, shield=True) as scope:
-            await self._journal.result(ask.row, receipt)
-        if scope.cancelled_caught:
-            _log.error(
+        try:
+            await finish(JOURNAL_S, lambda: self._journal.result(ask.row, receipt))
+        except TimeoutError:
+            _log.error(  # noqa: TRY400  # the traceback says nothing more
                 "document %s: the journal did not take the result (%s) within %.0f s",
                 ask.row or ask.document_id,
                 receipt.status,
