@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
-from threading import Lock
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 import anyio
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
-    from concurrent.futures import Future
 
 LAST_CALLS_S: Final = 1.0
 
@@ -98,13 +98,18 @@ class Lane:
     """A bounded set of threads for calls that may block, kept apart from the loop's own.
 
     While every thread is parked in a call that hangs, further calls wait until their callers'
-    deadlines pass; the event loop is never held up.
+    deadlines pass; the event loop is never held up. The threads are daemons, unlike those of
+    `concurrent.futures`: a call that never returns must not keep a service from ending.
     """
 
     def __init__(self, *, threads: int, name: str = "chartsend") -> None:
-        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
+        self._most = threads
+        self._name = name
         self._lock = Lock()
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads: list[Thread] = []
         self._running = 0
+        self._is_closed = False
 
     @property
     def running(self) -> int:
@@ -113,19 +118,35 @@ class Lane:
             return self._running
 
     def _submit(self, func: Callable[[*Ts], T], *args: *Ts) -> Future[T]:
+        work: Future[T] = Future()
+
+        def call() -> None:
+            if work.set_running_or_notify_cancel():
+                try:
+                    result = func(*args)
+                except BaseException as exc:  # noqa: BLE001  # it belongs to whoever waits
+                    work.set_exception(exc)
+                else:
+                    work.set_result(result)
+
         with self._lock:
+            if self._is_closed:
+                raise RuntimeError("the engine was closed")
             self._running += 1
-        try:
-            work = self._executor.submit(func, *args)
-        except BaseException:
-            self._finished()
-            raise
-        work.add_done_callback(self._finished)
+            # One thread more unless there is one free for each call that waits.
+            if self._running > len(self._threads) and len(self._threads) < self._most:
+                thread = Thread(target=self._serve, name=self._name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        self._queue.put(call)
         return work
 
-    def _finished(self, _: object = None) -> None:
-        with self._lock:
-            self._running -= 1
+    def _serve(self) -> None:
+        while (call := self._queue.get()) is not None:
+            call()
+            with self._lock:
+                self._running -= 1
+            del call  # it holds the buffers of its caller
 
     async def run(self, shared: Shared, func: Callable[[*Ts], T], /, *args: *Ts) -> T:
         """Run `func` in a thread. Cancelled, go at once and leave it parked.
@@ -146,13 +167,19 @@ class Lane:
 
     async def aclose(self) -> None:
         """End the threads. Those parked in a call that hangs are left behind, and logged."""
-        await close_within(LAST_CALLS_S, self._idle)
+        with self._lock:
+            self._is_closed = True
+        await close_within(LAST_CALLS_S, self._wait_idle)
         parked = self.running
-        self._executor.shutdown(wait=parked == 0, cancel_futures=True)
+        for _ in self._threads:
+            self._queue.put(None)
         if parked:
             _log.warning("left %d blocking calls behind that did not return", parked)
+            return
+        for thread in self._threads:
+            thread.join(LAST_CALLS_S)
 
-    async def _idle(self) -> None:
+    async def _wait_idle(self) -> None:
         """Wait for the last calls; an abandoned read usually returns within a millisecond."""
         with anyio.move_on_after(LAST_CALLS_S / 2):
             while self.running:  # noqa: ASYNC110  # threads end without a word to the loop

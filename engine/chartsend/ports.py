@@ -6,7 +6,7 @@ The one rule: a contract stands here, once, and a test holds every implementatio
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -108,12 +108,14 @@ class Reply:
         headers: Names in lower case; of repeated headers the first.
         body: At most the request's cap.
         was_early: It came before the whole body had left: then a success is no success.
+        was_whole: The body's last chunk was released, so the server may have the whole of it.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     was_early: bool = False
+    was_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,8 @@ class SmallRequest:
 
     operation: Operation
     url: str
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)  # may hold a token
+    body: bytes = field(repr=False)  # may hold a secret
     reply_cap_bytes: int = 64 * 1024
 
 

@@ -1,6 +1,7 @@
 """Every encoder gives, for any chunking, the bytes that one shot over the whole would give."""
 
 import base64
+import itertools
 import json
 
 import orjson
@@ -17,7 +18,7 @@ from chartsend.encoding.base64 import (
 
 def run(encoder, data: bytes, cuts: list[int]) -> bytes:
     edges = [0, *sorted(c % (len(data) + 1) for c in cuts), len(data)]
-    pieces = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [data[a:b] for a, b in itertools.pairwise(edges)]
     return b"".join([bytes(encoder.encode(memoryview(p))) for p in pieces] + [encoder.finish()])
 
 

@@ -12,17 +12,23 @@ from chartsend.encoding.envelope import HOLE, render, split_at_hole
 keys = st.text(max_size=8)
 leaves = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.text(max_size=30))
 trees = st.recursive(
-    leaves, lambda t: st.one_of(st.lists(t, max_size=4), st.dictionaries(keys, t, max_size=4)), max_leaves=12
+    leaves,
+    lambda t: st.one_of(st.lists(t, max_size=4), st.dictionaries(keys, t, max_size=4)),
+    max_leaves=12,
 )
 
 
 def place(tree, value, path):
-    """Put the value somewhere in the tree, chosen by the path."""
-    if isinstance(tree, dict):
-        return {**tree, f"hole{path[0] if path else ''}": place(next(iter(tree.values()), {}), value, path[1:])} if path else {**tree, "hole": value}
-    if isinstance(tree, list) and path:
-        return [*tree, place({}, value, path[1:])]
-    return {"hole": value, "beside": tree}
+    """Put the value somewhere below the tree, at a depth and in containers that the path chooses."""
+    if not path:
+        return {"beside": tree, "hole": value, "after": tree}
+    inner = place(tree, value, path[1:])
+    return {
+        0: lambda: {"in": inner, "beside": tree},
+        1: lambda: [tree, inner],
+        2: lambda: {"beside": tree, "in": [inner, None]},
+        3: lambda: [[inner], tree],
+    }[path[0]]()
 
 
 @settings(max_examples=500, deadline=None)
@@ -34,14 +40,16 @@ def place(tree, value, path):
 def test_the_hole_anywhere_gives_the_document_with_the_file_in_place(tree, data, path):
     text = base64.b64encode(data).decode()
 
-    envelope = split_at_hole(place(tree, HOLE, path))
+    envelope = split_at_hole({"message": place(tree, HOLE, path)})
     whole = envelope.prefix + text.encode() + envelope.suffix
 
-    assert json.loads(whole) == json.loads(json.dumps(place(tree, text, path)))
+    assert json.loads(whole) == json.loads(json.dumps({"message": place(tree, text, path)}))
     assert len(whole) == envelope.length_bytes + encoded_length(len(data))
 
 
-@pytest.mark.parametrize("text", ['"', "\\", "\x00", "\\u0000", '"\x00"', "\n\r\t", "…\u2028", "😀", "\x7f"])
+@pytest.mark.parametrize(
+    "text", ['"', "\\", "\x00", "\\u0000", '"\x00"', "\n\r\t", "…\u2028", "😀", "\x7f"]
+)
 def test_strings_that_look_like_the_hole_or_break_json_are_escaped(text):
     envelope = split_at_hole({text: text, "data": HOLE, "after": [text]})
 

@@ -73,7 +73,12 @@ def test_a_long_name_is_shortened_and_keeps_its_extension():
 
 @pytest.mark.parametrize(
     ("boundary", "content_type"),
-    [("short", "text/plain"), (BOUNDARY, "text/plain\r\nX: 1"), (BOUNDARY + '"', "a/b"), (BOUNDARY, "té/x")],
+    [
+        ("short", "text/plain"),
+        (BOUNDARY, "text/plain\r\nX: 1"),
+        (BOUNDARY + '"', "a/b"),
+        (BOUNDARY, "té/x"),
+    ],
 )
 def test_a_boundary_or_type_that_would_break_the_frame_is_refused(boundary, content_type):
     with pytest.raises(ValueError, match=r"boundary|content type"):

@@ -111,7 +111,7 @@ def from_cold_path(path, **fields):
 
 def from_stream(path, **fields):
     async def pieces():
-        with open(path, "rb") as file:  # noqa: ASYNC230
+        with open(path, "rb") as file:
             while piece := file.read(70_000):
                 await asyncio.sleep(0)
                 yield piece

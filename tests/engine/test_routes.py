@@ -111,7 +111,7 @@ async def test_a_free_account_in_development_embeds_what_fits_and_refuses_the_re
 
 @pytest.mark.parametrize("model", ["notes", "media"])
 async def test_replace_and_delete_reach_the_receiver(sandbox, settings_of, make_file, described, model):
-    path, sha256 = make_file(57)
+    path, _ = make_file(57)
     async with Engine(settings_of(sandbox)) as engine:
         to = sandbox.info.destination
         await engine.send(Document.from_path(path, document_id="one", **described), to=to, model=model)

@@ -105,11 +105,13 @@ class Exchanger:
         try:
             reply = await self._attempt(step, ask, tally)
             if reply.status == 401:
+                tally.is_settled = True  # refused, so not applied
                 reply = await self._attempt(step, ask, tally)
             error = judge(
                 step.operation,
                 reply,
                 said=replies.explain(reply),
+                retry_after_s=self._asked_s(reply),
                 retries_5xx=self._settings.retry.message_on_5xx == "retry",
             )
             if error is not None:
@@ -151,21 +153,22 @@ class Exchanger:
             self._tokens.reject(token)
         return reply
 
+    def _asked_s(self, reply: Reply) -> float | None:
+        """How long the answer asks to wait; None when it does not, or not in a valid way."""
+        asked = reply.headers.get("retry-after")
+        if asked is None:
+            return None
+        cap_s = self._settings.retry.retry_after_cap_s
+        return parse_retry_after(asked, date=reply.headers.get("date"), cap_s=cap_s)
+
     def _completed(self, error: TransferError, reply: Reply) -> TransferError:
         """The error, with what the answer says about when and why."""
         if isinstance(error, AuthRejectedError):
             error.verdict = Verdict.GIVE_UP  # a fresh token was refused as well
         if isinstance(error, ForbiddenError):
             error.by_firewall = bool(_HTML.match(reply.headers.get("content-type", "")))
-        asked = reply.headers.get("retry-after")
-        if asked is not None and error.verdict is Verdict.RETRY:
-            error.retry_after_s = parse_retry_after(
-                asked,
-                date=reply.headers.get("date"),
-                cap_s=self._settings.retry.retry_after_cap_s,
-            )
         if reply.status == 429:
-            self._quota.pause(error.retry_after_s or 1.0)
+            self._quota.pause(1.0 if error.retry_after_s is None else error.retry_after_s)
         error.phase = error.phase or Phase.ANSWERED
         return error
 

@@ -150,7 +150,7 @@ class Sender:
         try:
             await finish(JOURNAL_S, lambda: self._journal.result(ask.row, receipt))
         except TimeoutError:
-            _log.error(  # noqa: TRY400  # the traceback says nothing more
+            _log.error(  # the traceback says nothing more
                 "document %s: the journal did not take the result (%s) within %.0f s",
                 ask.row or ask.document_id,
                 receipt.status,

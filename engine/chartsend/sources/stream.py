@@ -54,7 +54,11 @@ class StreamSource:
 
     def reader(self) -> StreamReader:
         if callable(self._stream.open):
-            return StreamReader(self._stream.open(), self.size_bytes, read_s=self._read_s)
+            try:
+                iterator = self._stream.open()
+            except Exception as exc:
+                raise _failed(exc) from exc
+            return StreamReader(iterator, self.size_bytes, read_s=self._read_s)
         if self._started:
             raise SourceChangedError(
                 "the iterator was read already and cannot be read again for another attempt; pass"
@@ -68,45 +72,53 @@ class StreamSource:
 class StreamReader:
     """One pass over an async iterator."""
 
-    __slots__ = ("_iterator", "_left", "_left_bytes", "_read_s")
+    __slots__ = ("_iterator", "_left_bytes", "_piece", "_read_s", "_taken")
 
     def __init__(self, iterator: AsyncIterator[bytes], size_bytes: int, *, read_s: float) -> None:
         self._iterator = iterator
-        self._left = memoryview(b"")
+        self._piece: bytes | bytearray | memoryview = b""
+        self._taken = 0  # bytes of the piece that were given already
         self._left_bytes = size_bytes
         self._read_s = read_s
 
     async def read_into(self, buffer: memoryview) -> int:
         filled = 0
         while filled < len(buffer):
-            if not self._left:
-                piece = await self._next()
-                if piece is None:
-                    break
-                self._left = piece
-            taken = self._left[: len(buffer) - filled]
-            buffer[filled : filled + len(taken)] = taken
-            filled += len(taken)
-            self._left = self._left[len(taken) :]
+            if self._taken >= len(self._piece) and not await self._next():
+                break
+            filled += self._give(buffer[filled:])
         self._left_bytes -= filled
         return filled
 
+    def _give(self, buffer: memoryview) -> int:
+        # The view is released at once: whoever yields one bytearray again and again may resize it.
+        with memoryview(self._piece) as view:
+            count = min(len(buffer), len(view) - self._taken)
+            buffer[:count] = view[self._taken : self._taken + count]
+        self._taken += count
+        return count
+
     async def verify(self) -> None:
-        if self._left_bytes != 0 or self._left or await self._next() is not None:
+        if self._left_bytes != 0 or self._taken < len(self._piece) or await self._next():
             raise SourceChangedError(
                 "the stream gives more bytes than were declared; declare its exact size",
                 verdict=Verdict.GIVE_UP,
             )
 
-    async def _next(self) -> memoryview | None:
-        """The next non-empty piece, or None at the end."""
+    async def _next(self) -> bool:
+        """Take the next piece that is not empty; False at the end."""
+        self._piece, self._taken = b"", 0
         while True:
-            piece = await self._pull(anext(self._iterator, None))
+            piece: object = await self._pull(anext(self._iterator, None))
             if piece is None:
-                return None
-            view = memoryview(piece).cast("B")
-            if view:
-                return view
+                return False
+            if isinstance(piece, memoryview):
+                piece = piece.tobytes()
+            if not isinstance(piece, bytes | bytearray):
+                raise SourceUnreadableError(f"the stream gave {type(piece).__name__} instead of bytes")
+            if piece:
+                self._piece = piece
+                return True
 
     async def _pull(self, pending: Awaitable[bytes | None]) -> bytes | None:
         with anyio.move_on_after(self._read_s):
@@ -115,13 +127,15 @@ class StreamReader:
             except (TransferError, anyio.get_cancelled_exc_class()):
                 raise
             except Exception as exc:
-                raise SourceUnreadableError(
-                    f"the stream raised {type(exc).__name__} while it was read"
-                ) from exc
+                raise _failed(exc) from exc
         raise StallTimeoutError(f"the stream gave nothing for {self._read_s:.0f} s")
 
     async def aclose(self) -> None:
-        self._left = memoryview(b"")
+        self._piece = b""
         close = getattr(self._iterator, "aclose", None)
         if close is not None:
             await close_within(CLOSE_S, close)
+
+
+def _failed(exc: Exception) -> SourceUnreadableError:
+    return SourceUnreadableError(f"the stream raised {type(exc).__name__} while it was read")

@@ -23,8 +23,7 @@ import anyio
 from aiohttp.payload import Payload
 
 from ..errors import Phase, ProtocolError, SourceChangedError, TransferError
-
-from .last_words import is_lost, read_what_is_left
+from .connection import hear_last_words, is_lost, unacknowledged_bytes, waiting_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -101,13 +100,14 @@ class StreamingBody(Payload):
         self._on_handed = on_handed
         self._transport: asyncio.WriteTransport | None = None
         self._is_closed = False
+        self._is_held = False
         self._ended = anyio.Event()
         self._has_started = False
         self.handed_bytes = 0
         self.released = False
         self.flushed = False
         self.sha256: str | None = None
-        self.failure: TransferError | None = None
+        self.failure: Exception | None = None
 
     @property
     def declared_bytes(self) -> int:
@@ -123,7 +123,7 @@ class StreamingBody(Payload):
     def waiting_bytes(self) -> int:
         """Bytes handed to the connection that wait for the peer to read."""
         transport = self._transport
-        return 0 if transport is None else transport.get_write_buffer_size()
+        return 0 if transport is None else waiting_bytes(transport)
 
     @property
     def phase(self) -> Phase:
@@ -158,7 +158,7 @@ class StreamingBody(Payload):
             await self._write(writer)
         except TransferError as exc:
             exc.phase = exc.phase or self.phase
-            self.failure = exc
+            self.failure = self.failure or exc
             raise
         finally:
             self._ended.set()
@@ -167,13 +167,13 @@ class StreamingBody(Payload):
         self._transport = writer.transport
         if self._transport is not None:
             self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+            hear_last_words(writer)
         last = await self._stream(writer)
         if self._reader is not None:
             await self._reader.verify()
         if self._digest is not None:
             self.sha256 = self._digest.hexdigest()
-        if self._gate is not None:
-            await self._gate(self.sha256)
+        await self._pass_gate()
         if self.handed_bytes + len(last) != self.declared_bytes:
             raise ProtocolError(
                 f"the body has {self.handed_bytes + len(last)} bytes and {self.declared_bytes} were"
@@ -181,6 +181,15 @@ class StreamingBody(Payload):
             )
         await self._hand_over(writer, last, is_last=True)
         await self._flush(writer)
+
+    async def _pass_gate(self) -> None:
+        if self._gate is None:
+            return
+        try:
+            await self._gate(self.sha256)
+        except Exception as exc:
+            self.failure = exc  # whatever it is: the journal's word, and not the network's
+            raise
 
     async def _stream(self, writer: AbstractStreamWriter) -> bytes:
         """Send all but the last chunk, and return that."""
@@ -218,32 +227,55 @@ class StreamingBody(Payload):
         self, writer: AbstractStreamWriter, data: bytes | memoryview, *, is_last: bool = False
     ) -> None:
         await _two_turns()
+        if is_last:
+            await self._until_nothing_was_said(writer)
         transport = self._transport
         # asyncio drops what is written to a lost connection in silence; look before each write.
         if self._is_closed or transport is None or is_lost(transport):
+            await _two_turns()  # for what the peer said last to be heard
             raise ConnectionResetError("the connection has gone")
         if not is_last and self.handed_bytes + len(data) > self.declared_bytes:
             raise ProtocolError("the body grew beyond its declared length")
         self.released = self.released or is_last
         await writer.write(data, drain=False)  # type: ignore[call-arg]  # StreamWriter has it
         self.handed_bytes += len(data)
-        if is_lost(transport):
-            read_what_is_left(writer)
-            raise ConnectionResetError("the connection was lost while the body was sent")
         if self._on_handed is not None:
             self._on_handed(self.handed_bytes)
+
+    async def _until_nothing_was_said(self, writer: AbstractStreamWriter) -> None:
+        """Release nothing once an answer has begun; wait until it is clear whether one has.
+
+        aiohttp's parser knows of an answer some turns before whoever waits for it. An interim
+        answer (1xx) is taken out of its way; a final one holds the last chunk back for good, so
+        that its meaning does not depend on what the server reads afterwards.
+        """
+        while not self._is_held and _has_answer(writer):
+            if self._is_closed or self._transport is None or is_lost(self._transport):
+                return
+            await anyio.sleep(_FLUSH_POLL_S)
+        if self._is_held:
+            raise ConnectionAbortedError("the server answered before the whole body was sent")
 
     async def _flush(self, writer: AbstractStreamWriter) -> None:
         """Wait until the connection holds nothing back."""
         transport = self._transport
         assert transport is not None  # noqa: S101  # _hand_over has checked
-        if transport.get_write_buffer_size():
+        if waiting_bytes(transport):
             transport.set_write_buffer_limits(high=1, low=0)
             await writer.drain()
-            while transport.get_write_buffer_size() and not transport.is_closing():  # noqa: ASYNC110
-                # One byte may be left below the mark; asyncio tells nobody when that leaves.
+            while waiting_bytes(transport) and not is_lost(transport):  # noqa: ASYNC110
+                # The last byte, or what lies below TLS: asyncio tells nobody when that leaves.
                 await anyio.sleep(_FLUSH_POLL_S)
-        self.flushed = not transport.is_closing()
+        self.flushed = not is_lost(transport)
+
+    def hold(self) -> None:
+        """An answer is here: a last chunk that was not released yet is never released."""
+        self._is_held = True
+
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """Bytes that the peer's kernel cannot have yet, as far as this kernel tells."""
+        return 0 if self._transport is None else unacknowledged_bytes(self._transport)
 
     def abort(self) -> None:
         """End the connection at once: what it still holds back is dropped, not sent."""
@@ -261,3 +293,9 @@ class StreamingBody(Payload):
 async def _two_turns() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+
+
+def _has_answer(writer: AbstractStreamWriter) -> bool:
+    """Whether aiohttp's protocol has read anything of an answer (or failed)."""
+    protocol = getattr(writer, "protocol", None)
+    return bool(getattr(protocol, "should_close", False))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
@@ -66,7 +66,7 @@ class Outgoing:
 
     operation: Operation
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)  # holds the token
     body: StreamingBody
     reply_cap_bytes: int = REPLY_CAP_BYTES
 
@@ -150,9 +150,12 @@ class Http:
             try:
                 with watchdog.watching():
                     response = await self._post(outgoing)
-                reply = await self._read(response, outgoing, was_early=not body.flushed)
+                    was_early = _is_early(response, body)
+                reply = await self._read(response, outgoing, was_early=was_early)
                 is_clean = not reply.was_early and response.closed
             except (aiohttp.ClientError, OSError, ValueError, TransferError) as exc:
+                if body.failure is not None and not isinstance(body.failure, TransferError):
+                    raise body.failure from None
                 raise for_failure(outgoing.operation, _translate(exc, body, watchdog)) from exc
             finally:
                 if not is_clean:
@@ -193,7 +196,7 @@ class Http:
         headers: dict[str, str] = {}
         for name, value in response.headers.items():
             headers.setdefault(name.lower(), value)
-        return Reply(response.status, headers, content, was_early)
+        return Reply(response.status, headers, content, was_early, outgoing.body.released)
 
     def _note(self, reply: Reply) -> None:
         """Learn from the answer what it says of the quota."""
@@ -220,6 +223,27 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
+def _is_early(response: aiohttp.ClientResponse, body: StreamingBody) -> bool:
+    """Whether the answer came before the whole body had left; from now on none of it is released.
+
+    Raises:
+        NetworkInterruptedError: Nothing of the request had left: it answers an earlier one.
+    """
+    body.hold()
+    if not body.handed_bytes:
+        raise errors.NetworkInterruptedError(
+            "the connection held an answer to an earlier request", phase=Phase.NOT_SENT
+        )
+    is_success = 200 <= response.status <= 299
+    return not body.flushed or (is_success and body.unacknowledged_bytes > 0)
+
+
+def _may_be_cut(response: aiohttp.ClientResponse, content: bytearray) -> bool:
+    """Whether the end of the answer is known only by the connection's end, and not by JSON's either."""
+    has_length = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+    return not has_length and response.status != 204 and not content.rstrip().endswith(b"}")
+
+
 async def _content(
     response: aiohttp.ClientResponse, *, cap_bytes: int, limit_s: float
 ) -> tuple[bytes, Exception | None]:
@@ -237,6 +261,10 @@ async def _content(
                     )
         except (aiohttp.ClientError, OSError) as exc:
             return bytes(content), exc
+        if _may_be_cut(response, content):
+            return bytes(content), errors.NetworkInterruptedError(
+                "the answer has no length and may have been cut", phase=Phase.ANSWER_STARTED
+            )
         return bytes(content), None
     return bytes(content), errors.StallTimeoutError(
         f"the answer began and did not end within {limit_s:.0f} s", phase=Phase.ANSWER_STARTED
@@ -254,7 +282,7 @@ async def _settle(response: aiohttp.ClientResponse | None, body: StreamingBody) 
 def _translate(exc: Exception, body: StreamingBody, watchdog: Watchdog) -> TransferError:
     """One of our errors for whatever went wrong, with its phase."""
     ours = watchdog.failure or body.failure
-    if ours is not None:  # aiohttp only wrapped what we did ourselves
+    if isinstance(ours, TransferError):  # aiohttp only wrapped what we did ourselves
         return ours
     if isinstance(exc, TransferError):
         return exc

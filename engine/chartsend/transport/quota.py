@@ -50,17 +50,20 @@ class Quota:
         Raises:
             DeadlineExceededError: The turn would come after the deadline.
         """
-        async with self._turn:
-            while (wait_s := self._wait_s()) > 0:
-                if anyio.current_time() + wait_s > deadline.at:
-                    raise DeadlineExceededError(
-                        f"the request quota is used up for {wait_s:.0f} s more, longer than the deadline"
-                        " allows",
-                        verdict=Verdict.RETRY,
-                        phase=Phase.NOT_SENT,
-                    )
-                await anyio.sleep(wait_s)
-            self._in_flight += 1
+        with anyio.CancelScope(deadline=deadline.at):
+            async with self._turn:
+                while (wait_s := self._wait_s()) > 0:
+                    if anyio.current_time() + wait_s > deadline.at:
+                        break
+                    await anyio.sleep(wait_s)
+                else:
+                    self._in_flight += 1
+                    return
+        raise DeadlineExceededError(
+            "the request quota is used up for longer than the deadline allows",
+            verdict=Verdict.RETRY,
+            phase=Phase.NOT_SENT,
+        )
 
     def answered(self) -> None:
         """The request has ended, however it ended."""

@@ -113,7 +113,12 @@ MAY_RETRY_BY_SETTING: Final = frozenset({500, 502})
 
 
 def judge(
-    operation: Operation, reply: Reply, *, said: str = "", retries_5xx: bool = False
+    operation: Operation,
+    reply: Reply,
+    *,
+    said: str = "",
+    retry_after_s: float | None = None,
+    retries_5xx: bool = False,
 ) -> TransferError | None:
     """The error that an answer means; None for a success that came after the whole body.
 
@@ -121,6 +126,7 @@ def judge(
         operation: What was asked.
         reply: The complete answer.
         said: What the answer says, from allow-listed fields only; may be empty.
+        retry_after_s: How long it asks to wait, if it does so in a valid way.
         retries_5xx: Whether the site allows a message to be repeated after a 500 or 502.
     """
     is_message = operation is Operation.MESSAGE
@@ -129,8 +135,8 @@ def judge(
     rule = next(r for r in RULES if r.statuses[0] <= reply.status <= r.statuses[1])
     verdict = rule.repeatable
     if is_message:
-        verdict = rule.message_early if reply.was_early else rule.message
-        was_refused = reply.status == 503 and "retry-after" in reply.headers
+        verdict = rule.message if reply.was_whole else rule.message_early
+        was_refused = reply.status == 503 and retry_after_s is not None
         if was_refused or (retries_5xx and reply.status in MAY_RETRY_BY_SETTING):
             verdict = _RETRY
     when = " before the whole body was sent" if reply.was_early else ""
@@ -138,7 +144,11 @@ def judge(
     if verdict is _DOUBT and rule.error is not ConflictError:
         return unknown(text, status=reply.status, phase=Phase.ANSWERED)
     return rule.error(
-        f"{text}; {rule.advice}", verdict=verdict, phase=Phase.ANSWERED, status=reply.status
+        f"{text}; {rule.advice}",
+        verdict=verdict,
+        phase=Phase.ANSWERED,
+        status=reply.status,
+        retry_after_s=retry_after_s,
     )
 
 

@@ -1,0 +1,120 @@
+"""What asyncio does not tell of a connection: is it lost, what waits below TLS, what was said last.
+
+The one rule: nothing here may fail or block; where the platform cannot tell, the answer is the
+careful one. The only place that looks below asyncio's transports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+import sys
+from typing import TYPE_CHECKING, Final
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.abc import AbstractStreamWriter
+
+_PIECE_BYTES: Final = 64 * 1024
+_MOST_BYTES: Final = 1024 * 1024
+
+
+def is_lost(transport: asyncio.BaseTransport) -> bool:
+    """Whether the connection has gone, also when only the socket below TLS knows it yet."""
+    if transport.is_closing():
+        return True
+    below = _below_tls(transport)
+    return below is not None and below.is_closing()
+
+
+def waiting_bytes(transport: asyncio.WriteTransport) -> int:
+    """Bytes in this process that wait for the socket; over TLS those of both layers."""
+    below = _below_tls(transport)
+    extra = 0 if below is None else below.get_write_buffer_size()
+    return transport.get_write_buffer_size() + extra
+
+
+def unacknowledged_bytes(transport: asyncio.BaseTransport) -> int:
+    """Bytes in the kernel that the peer's kernel has not acknowledged; 0 where nobody can tell.
+
+    A server that has read the whole body has acknowledged it with or before its answer (every
+    segment carries the acknowledgement, RFC 9293 section 3.4). So if there are any when a success
+    has arrived, that success came before the server could have the whole body.
+    """
+    sock = transport.get_extra_info("socket")
+    if sys.platform != "linux" or sock is None or sock.fileno() < 0:
+        return 0
+    try:
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    count: int = struct.unpack("i", answer)[0]
+    return count
+
+
+def hear_last_words(writer: AbstractStreamWriter) -> None:
+    """From now on, when this connection is reset, read what the peer said just before.
+
+    When a write meets a reset, asyncio forgets the connection at once, and an answer that already
+    lay in the kernel's receive queue would be lost: a refusal (413, 401) would look like a bad
+    line. asyncio tells the protocol next to the socket *before* it closes the socket, so there,
+    and only there, the answer can still be read (Linux gives what was queued before the reset).
+    """
+    transport = writer.transport
+    protocol = getattr(writer, "protocol", None)
+    tls = getattr(transport, "_ssl_protocol", None)
+    if transport is None or not isinstance(protocol, asyncio.Protocol):
+        return
+    lowest: asyncio.BaseProtocol
+    if isinstance(tls, asyncio.BufferedProtocol):
+        lowest, take = tls, _into(tls)
+    else:
+        lowest, take = protocol, protocol.data_received
+    if "connection_lost" in vars(lowest):
+        return  # a reused connection: it listens already
+    sock = transport.get_extra_info("socket")
+    told = lowest.connection_lost
+
+    def connection_lost(exc: Exception | None) -> None:
+        if isinstance(exc, OSError) and sock is not None:
+            _read_what_is_left(sock.fileno(), take)
+        told(exc)
+
+    lowest.connection_lost = connection_lost  # type: ignore[method-assign]  # this connection only
+
+
+def _read_what_is_left(fd: int, take: Callable[[bytes], None]) -> None:
+    left = _MOST_BYTES
+    while fd >= 0 and left > 0:
+        try:
+            data = os.read(fd, _PIECE_BYTES)
+        except OSError:  # nothing more, or the reset itself
+            return
+        if not data:
+            return
+        left -= len(data)
+        take(data)
+
+
+def _below_tls(transport: asyncio.BaseTransport) -> asyncio.WriteTransport | None:
+    """The socket's transport below a TLS transport of asyncio; None where there is none."""
+    below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    return below if isinstance(below, asyncio.WriteTransport) else None
+
+
+def _into(tls: asyncio.BufferedProtocol) -> Callable[[bytes], None]:
+    def take(data: bytes) -> None:
+        while data:
+            buffer = memoryview(tls.get_buffer(len(data)))
+            count = min(len(buffer), len(data))
+            buffer[:count] = data[:count]
+            tls.buffer_updated(count)
+            data = data[count:]
+
+    return take
