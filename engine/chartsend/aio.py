@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 import anyio
@@ -105,48 +106,57 @@ class Lane:
     def __init__(self, *, threads: int, name: str = "chartsend") -> None:
         self._most = threads
         self._name = name
-        self._lock = Lock()
-        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._changed = Condition()
+        self._waiting: deque[Callable[[], None]] = deque()
         self._threads: list[Thread] = []
-        self._running = 0
+        self._busy = 0
         self._is_closed = False
 
     @property
     def running(self) -> int:
-        """Calls that have started or wait, those that were abandoned included."""
-        with self._lock:
-            return self._running
+        """Calls that run or wait, those included whose callers have gone."""
+        with self._changed:
+            return self._busy + len(self._waiting)
 
     def _submit(self, func: Callable[[*Ts], T], *args: *Ts) -> Future[T]:
         work: Future[T] = Future()
 
         def call() -> None:
-            if work.set_running_or_notify_cancel():
-                try:
-                    result = func(*args)
-                except BaseException as exc:  # noqa: BLE001  # it belongs to whoever waits
-                    work.set_exception(exc)
-                else:
-                    work.set_result(result)
+            _settle(work, func, *args)
 
-        with self._lock:
+        def forget(_: Future[T]) -> None:
+            # Cancelled before it started: while every thread hangs, what waits must not pile up.
+            if work.cancelled():
+                with self._changed, suppress(ValueError):
+                    self._waiting.remove(call)
+
+        with self._changed:
             if self._is_closed:
                 raise RuntimeError("the engine was closed")
-            self._running += 1
-            # One thread more unless there is one free for each call that waits.
-            if self._running > len(self._threads) and len(self._threads) < self._most:
+            self._waiting.append(call)
+            # One thread more, unless there is an idle one for each call that waits.
+            is_short = self._busy + len(self._waiting) > len(self._threads)
+            if is_short and len(self._threads) < self._most:
                 thread = Thread(target=self._serve, name=self._name, daemon=True)
                 self._threads.append(thread)
                 thread.start()
-        self._queue.put(call)
+            self._changed.notify()
+        work.add_done_callback(forget)
         return work
 
     def _serve(self) -> None:
-        while (call := self._queue.get()) is not None:
+        while True:
+            with self._changed:
+                while not self._waiting:
+                    if self._is_closed:
+                        return
+                    self._changed.wait()
+                call = self._waiting.popleft()
+                self._busy += 1
             call()
-            with self._lock:
-                self._running -= 1
             del call  # it holds the buffers of its caller
+            with self._changed:
+                self._busy -= 1
 
     async def run(self, shared: Shared, func: Callable[[*Ts], T], /, *args: *Ts) -> T:
         """Run `func` in a thread. Cancelled, go at once and leave it parked.
@@ -167,12 +177,11 @@ class Lane:
 
     async def aclose(self) -> None:
         """End the threads. Those parked in a call that hangs are left behind, and logged."""
-        with self._lock:
-            self._is_closed = True
         await close_within(LAST_CALLS_S, self._wait_idle)
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
         parked = self.running
-        for _ in self._threads:
-            self._queue.put(None)
         if parked:
             _log.warning("left %d blocking calls behind that did not return", parked)
             return
@@ -184,6 +193,17 @@ class Lane:
         with anyio.move_on_after(LAST_CALLS_S / 2):
             while self.running:  # noqa: ASYNC110  # threads end without a word to the loop
                 await anyio.sleep(0.002)
+
+
+def _settle(work: Future[T], func: Callable[[*Ts], T], *args: *Ts) -> None:
+    """Run a call in this thread, for whoever waits for it."""
+    if work.set_running_or_notify_cancel():
+        try:
+            result = func(*args)
+        except BaseException as exc:  # noqa: BLE001  # it belongs to whoever waits
+            work.set_exception(exc)
+        else:
+            work.set_result(result)
 
 
 async def close_within(seconds: float, close: Callable[[], Awaitable[object]]) -> None:
@@ -207,28 +227,25 @@ async def finish(seconds: float, work: Callable[[], Coroutine[object, object, No
     work runs in a task of its own, which is always waited for.
 
     Args:
-        seconds: How long it may take; after that it is cancelled and a `TimeoutError` is raised.
-        work: A coroutine function without arguments.
-
-    Raises:
-        TimeoutError: The work did not end in time.
+        seconds: How much longer it may take once the caller was cancelled; then it is cancelled,
+            and that is logged.
+        work: A coroutine function without arguments. Its exceptions are raised here, unless the
+            caller was cancelled: then they are logged.
     """
     task = asyncio.ensure_future(work())  # noqa: TID251  # waited for below, whatever happens
-    until = anyio.current_time() + seconds
-    cancellation: asyncio.CancelledError | None = None
-    with anyio.CancelScope(shield=True):
-        while not task.done() and anyio.current_time() < until:
-            try:
-                await asyncio.wait({task}, timeout=until - anyio.current_time())
-            except asyncio.CancelledError as exc:
-                cancellation = exc
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=1.0)
-    if cancellation is not None:
-        if task.done() and not task.cancelled() and task.exception() is not None:
-            _log.error("noting a result failed: %s", type(task.exception()).__name__)
-        raise cancellation
-    if task.cancelled() or not task.done():
-        raise TimeoutError(f"not done within {seconds:.0f} s")
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if task.done():
+            raise
+        await close_within(seconds, lambda: _end(task))
+        raise
+
+
+async def _end(task: asyncio.Future[None]) -> None:
+    """Wait for a task; cancelled, take it along."""
+    try:
+        await asyncio.wait({task})
+    finally:
+        task.cancel()
     task.result()

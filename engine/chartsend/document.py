@@ -323,6 +323,12 @@ class Document(Shape, frozen=True, kw_only=True):
             return self.title
         return _UNSAFE.sub("_", (self.path or "").rstrip("/").rpartition("/")[2])
 
+    @property
+    def shown(self) -> str:
+        """The path, or the title: how receipts name the source. It may identify a patient."""
+        # A file name that is not UTF-8 cannot stand in JSON as it is.
+        return (self.path or self.name).encode("utf-8", "replace").decode()
+
 
 Line = bytes  # inside Receipt, `bytes` is a field
 

@@ -312,7 +312,7 @@ class _Order:
         """The receipt of a document that has no identity to be sent under."""
         return Receipt(
             document_id=document.document_id or "",
-            source=document.path or document.name,
+            source=document.shown,
             bytes=None,
             sha256=None,
             api=self.api,

@@ -214,7 +214,8 @@ async def test_cancelled_after_the_last_byte_the_journal_learns_that_the_outcome
 
         scope = anyio.CancelScope()
         task = asyncio.ensure_future(run(scope))
-        while not any(e["kind"] == "message" for e in sandbox.events()):  # it is committed, unanswered
+        while not any(e["kind"] == "message" for e in sandbox.events()):  # committed, not answered
+            assert not task.done(), task
             await asyncio.sleep(0.01)
         if cancel == "task":
             task.cancel()

@@ -131,7 +131,7 @@ class Tally:
     def _receipt(self, ask: Ask, status: Status) -> Receipt:
         return Receipt(
             document_id=ask.document_id,
-            source=ask.document.path or ask.document.name,
+            source=ask.document.shown,
             bytes=self.raw_bytes,
             sha256=self.sha256,
             api=ask.api,

@@ -114,7 +114,7 @@ class Sender:
             framed = await self._framed(route, facts, source, envelope)
             return Plan(
                 document_id=ask.document_id,
-                source=ask.document.path or ask.document.name,
+                source=ask.document.shown,
                 bytes=source.size_bytes,
                 api=route.api,
                 method=route.method,
@@ -147,15 +147,7 @@ class Sender:
 
     async def _note(self, ask: Ask, receipt: Receipt) -> None:
         """Tell the journal, also when the caller is being cancelled: the outcome is a fact."""
-        try:
-            await finish(JOURNAL_S, lambda: self._journal.result(ask.row, receipt))
-        except TimeoutError:
-            _log.error(  # the traceback says nothing more
-                "document %s: the journal did not take the result (%s) within %.0f s",
-                ask.row or ask.document_id,
-                receipt.status,
-                JOURNAL_S,
-            )
+        await finish(JOURNAL_S, lambda: self._journal.result(ask.row, receipt))
 
     async def _from_source(self, ask: Ask, tally: Tally) -> Accepted:
         for attempt in range(1, SOURCE_TRIES + 1):

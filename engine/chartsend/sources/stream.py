@@ -6,6 +6,7 @@ before the last chunk of a body leaves.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import anyio
@@ -21,7 +22,7 @@ from ..errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import Awaitable, Callable
 
     from ..document import Stream
 
@@ -54,11 +55,7 @@ class StreamSource:
 
     def reader(self) -> StreamReader:
         if callable(self._stream.open):
-            try:
-                iterator = self._stream.open()
-            except Exception as exc:
-                raise _failed(exc) from exc
-            return StreamReader(iterator, self.size_bytes, read_s=self._read_s)
+            return StreamReader(self._opened(self._stream.open), self.size_bytes, read_s=self._read_s)
         if self._started:
             raise SourceChangedError(
                 "the iterator was read already and cannot be read again for another attempt; pass"
@@ -67,6 +64,17 @@ class StreamSource:
             )
         self._started = True
         return StreamReader(self._stream.open, self.size_bytes, read_s=self._read_s)
+
+    def _opened(self, open_stream: Callable[[], object]) -> AsyncIterator[bytes]:
+        try:
+            iterator = open_stream()
+        except Exception as exc:
+            raise _failed(exc) from exc
+        if not isinstance(iterator, AsyncIterator):
+            raise SourceUnreadableError(
+                f"the stream's function gave {type(iterator).__name__} instead of an async iterator"
+            )
+        return iterator
 
 
 class StreamReader:

@@ -23,7 +23,7 @@ import anyio
 from aiohttp.payload import Payload
 
 from ..errors import Phase, ProtocolError, SourceChangedError, TransferError
-from .connection import hear_last_words, is_lost, unacknowledged_bytes, waiting_bytes
+from .connection import abort, hear_last_words, is_lost, unacknowledged_bytes, waiting_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +37,7 @@ HIGH_WATER_BYTES: Final = 64 * 1024
 """What a connection may hold back before it stops pulling; over TLS asyncio's default is 512 KiB."""
 
 _FLUSH_POLL_S: Final = 0.005
+_ANSWER_POLLS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,13 +246,13 @@ class StreamingBody(Payload):
     async def _until_nothing_was_said(self, writer: AbstractStreamWriter) -> None:
         """Release nothing once an answer has begun; wait until it is clear whether one has.
 
-        aiohttp's parser knows of an answer some turns before whoever waits for it. An interim
-        answer (1xx) is taken out of its way; a final one holds the last chunk back for good, so
-        that its meaning does not depend on what the server reads afterwards.
+        aiohttp's parser knows of an answer a few turns before whoever waits for it. A final one
+        holds the last chunk back for good, so that its meaning does not depend on what the server
+        reads afterwards; after an interim one (1xx) nothing follows, and the body goes on.
         """
-        while not self._is_held and _has_answer(writer):
-            if self._is_closed or self._transport is None or is_lost(self._transport):
-                return
+        for _ in range(_ANSWER_POLLS):
+            if self._is_held or not _has_answer(writer):
+                break
             await anyio.sleep(_FLUSH_POLL_S)
         if self._is_held:
             raise ConnectionAbortedError("the server answered before the whole body was sent")
@@ -281,7 +282,7 @@ class StreamingBody(Payload):
         """End the connection at once: what it still holds back is dropped, not sent."""
         self._is_closed = True
         if self._transport is not None:
-            self._transport.abort()
+            abort(self._transport)
 
     async def wait_ended(self) -> None:
         """Wait until aiohttp's task no longer runs this body."""

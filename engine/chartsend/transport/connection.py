@@ -25,6 +25,17 @@ _PIECE_BYTES: Final = 64 * 1024
 _MOST_BYTES: Final = 1024 * 1024
 
 
+def abort(transport: asyncio.WriteTransport) -> None:
+    """Drop the connection and what it holds back, unless it has gone already.
+
+    asyncio's own `abort` fails on a transport that was closed while it still had to write and has
+    finished since (CPython 3.11 to 3.13).
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() >= 0:
+        transport.abort()
+
+
 def is_lost(transport: asyncio.BaseTransport) -> bool:
     """Whether the connection has gone, also when only the socket below TLS knows it yet."""
     if transport.is_closing():

@@ -230,7 +230,7 @@ def _is_early(response: aiohttp.ClientResponse, body: StreamingBody) -> bool:
         NetworkInterruptedError: Nothing of the request had left: it answers an earlier one.
     """
     body.hold()
-    if not body.handed_bytes:
+    if not body.handed_bytes and not body.released:
         raise errors.NetworkInterruptedError(
             "the connection held an answer to an earlier request", phase=Phase.NOT_SENT
         )
