@@ -1,0 +1,185 @@
+"""Nothing in aio may hang its caller, and nothing is closed while it is used."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+import anyio
+import pytest
+
+from chartsend.aio import Deadline, Lane, Shared, close_within, finish
+
+
+class Resource:
+    def __init__(self):
+        self.closed = 0
+        self.shared = Shared(self.close)
+
+    def close(self):
+        self.closed += 1
+
+
+async def test_a_call_that_hangs_is_left_behind_and_keeps_what_it_uses():
+    lane, resource, go = Lane(threads=1), Resource(), threading.Event()
+
+    with anyio.move_on_after(0.02) as scope:
+        await lane.run(resource.shared, go.wait)
+    assert scope.cancelled_caught
+    resource.shared.let_go()  # the owner has gone
+    assert resource.closed == 0
+    assert lane.running == 1
+
+    go.set()
+    await lane.aclose()
+    assert resource.closed == 1
+    assert lane.running == 0
+
+
+async def test_calls_that_were_cancelled_before_they_started_do_not_pile_up():
+    lane, go = Lane(threads=2), threading.Event()
+    hanging = [Resource() for _ in range(2)]
+    async with anyio.create_task_group() as tasks:
+        for resource in hanging:
+            tasks.start_soon(lane.run, resource.shared, go.wait)
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(50):
+            resource = Resource()
+            with anyio.move_on_after(0):
+                await lane.run(resource.shared, go.wait)
+            resource.shared.let_go()
+            assert resource.closed == 1
+        assert lane.running == 2
+        go.set()
+    await lane.aclose()
+
+
+async def test_threads_are_bounded_reused_and_gone_after_closing():
+    lane = Lane(threads=3, name="bounded")
+    seen = set()
+
+    def work():
+        seen.add(threading.get_ident())
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(lane.run, Resource().shared, work)
+    assert 1 <= len(seen) <= 3
+    await lane.aclose()
+    assert not [t for t in threading.enumerate() if t.name == "bounded"]
+
+
+async def test_an_exception_of_the_call_is_raised_where_it_was_awaited():
+    lane = Lane(threads=1)
+
+    def work():
+        raise OSError(5, "EIO")
+
+    with pytest.raises(OSError, match="EIO"):
+        await lane.run(Resource().shared, work)
+    await lane.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await lane.run(Resource().shared, work)
+
+
+def test_a_parked_call_does_not_keep_the_interpreter_from_ending():
+    program = """
+import asyncio, time, threading
+from chartsend.aio import Lane, Shared
+import anyio
+async def main():
+    lane = Lane(threads=1)
+    with anyio.move_on_after(0.05):
+        await lane.run(Shared(lambda: None), time.sleep, 3600)
+    await lane.aclose()
+asyncio.run(main())
+print("ended")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=True)
+    assert done.stdout == b"ended\n"
+
+
+@pytest.mark.parametrize("how", ["task", "scope"])
+async def test_a_fact_is_noted_although_the_caller_is_cancelled(how):
+    noted, started = [], asyncio.Event()
+
+    async def note():
+        started.set()
+        await asyncio.sleep(0.01)
+        noted.append(1)
+
+    async def caller(scope):
+        with scope:
+            await finish(5, note)
+            raise AssertionError("the cancellation is passed on")
+
+    scope = anyio.CancelScope()
+    task = asyncio.ensure_future(caller(scope))
+    await started.wait()
+    if how == "task":
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        scope.cancel()
+        await task
+    assert noted == [1]
+
+
+async def test_noting_is_given_up_after_a_bound_when_the_caller_has_gone():
+    started = asyncio.Event()
+
+    async def note():
+        started.set()
+        await asyncio.sleep(3600)
+
+    task = asyncio.ensure_future(finish(0.05, note))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_the_error_of_noting_is_the_callers_error():
+    async def note():
+        raise TimeoutError("the ledger's own")
+
+    with pytest.raises(TimeoutError, match="the ledger's own"):
+        await finish(5, note)
+
+
+async def test_closing_is_shielded_bounded_and_keeps_the_first_failure(caplog):
+    closed = []
+
+    async def close():
+        await asyncio.sleep(0)
+        closed.append(1)
+
+    async def hang():
+        await asyncio.sleep(3600)
+
+    async def fail():
+        raise OSError
+
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await close_within(1, close)
+    assert closed == [1]
+    await close_within(0.01, hang)
+    await close_within(1, fail)
+    assert "longer than" in caplog.text
+    assert "OSError" in caplog.text
+
+
+async def test_deadlines():
+    assert Deadline.after(None).remaining_s == float("inf")
+    assert Deadline.after(0).has_passed
+    assert 0 < Deadline.after(60).remaining_s <= 60
+    assert Deadline.after(60).sooner_of(5).remaining_s <= 5
+    for bad in (-1, float("nan")):
+        with pytest.raises(ValueError, match="deadline"):
+            Deadline.after(bad)
