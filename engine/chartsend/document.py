@@ -12,7 +12,17 @@ import difflib
 import re
 import types
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeGuard,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import msgspec
 
@@ -66,8 +76,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     def __post_init__(self) -> None:
         problems: list[str] = []
         for field in msgspec.structs.fields(type(self)):
-            value = getattr(self, field.name)
-            if isinstance(value, list):
+            value: object = getattr(self, field.name)
+            if _is_sequence(value):
                 value = tuple(value)
                 msgspec.structs.force_setattr(self, field.name, value)
             problem = _problem(field.encode_name, value, field.type)
@@ -77,6 +87,10 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
             raise InvalidDocumentError(
                 f"the description is not valid: {'; '.join(problems)}", problems=tuple(problems)
             )
+
+
+def _is_sequence(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:
+    return isinstance(value, list | tuple)
 
 
 def _problem(name: str, value: object, expected: object) -> str | None:
@@ -102,7 +116,7 @@ def _is_a(value: object, expected: object) -> bool:
     if origin is Literal:
         return value in args
     if origin is tuple:
-        return isinstance(value, tuple) and all(_is_a(item, args[0]) for item in value)
+        return _is_sequence(value) and all(_is_a(item, args[0]) for item in value)
     if expected is dt.date and isinstance(value, dt.datetime):
         return False  # a datetime is a date to Python, and not to a chart
     return isinstance(expected, type) and isinstance(value, expected)

@@ -166,6 +166,12 @@ async def _work(
 
 def _single(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first real failure of a group; of several, the one that the others were cancelled for."""
-    failures = [e for e in group.exceptions if not isinstance(e, anyio.get_cancelled_exc_class())]
-    first = failures[0] if failures else group.exceptions[0]
-    return _single(first) if isinstance(first, BaseExceptionGroup) else first
+    real = [exc for exc in _leaves(group) if not isinstance(exc, anyio.get_cancelled_exc_class())]
+    return real[0] if real else group
+
+
+def _leaves(exc: BaseException) -> list[BaseException]:
+    if not isinstance(exc, BaseExceptionGroup):
+        return [exc]
+    parts: tuple[BaseException, ...] = exc.args[1]
+    return [leaf for part in parts for leaf in _leaves(part)]

@@ -7,7 +7,7 @@ before the last chunk of a body leaves.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import anyio
 
@@ -70,7 +70,7 @@ class StreamSource:
             iterator = open_stream()
         except Exception as exc:
             raise _failed(exc) from exc
-        if not isinstance(iterator, AsyncIterator):
+        if not _is_iterator(iterator):
             raise SourceUnreadableError(
                 f"the stream's function gave {type(iterator).__name__} instead of an async iterator"
             )
@@ -84,7 +84,7 @@ class StreamReader:
 
     def __init__(self, iterator: AsyncIterator[bytes], size_bytes: int, *, read_s: float) -> None:
         self._iterator = iterator
-        self._piece: bytes | bytearray | memoryview = b""
+        self._piece: bytes | bytearray = b""
         self._taken = 0  # bytes of the piece that were given already
         self._left_bytes = size_bytes
         self._read_s = read_s
@@ -117,15 +117,11 @@ class StreamReader:
         """Take the next piece that is not empty; False at the end."""
         self._piece, self._taken = b"", 0
         while True:
-            piece: object = await self._pull(anext(self._iterator, None))
+            piece = await self._pull(anext(self._iterator, None))
             if piece is None:
                 return False
-            if isinstance(piece, memoryview):
-                piece = piece.tobytes()
-            if not isinstance(piece, bytes | bytearray):
-                raise SourceUnreadableError(f"the stream gave {type(piece).__name__} instead of bytes")
-            if piece:
-                self._piece = piece
+            self._piece = _checked(piece)
+            if self._piece:
                 return True
 
     async def _pull(self, pending: Awaitable[bytes | None]) -> bytes | None:
@@ -143,6 +139,19 @@ class StreamReader:
         close = getattr(self._iterator, "aclose", None)
         if close is not None:
             await close_within(CLOSE_S, close)
+
+
+def _is_iterator(value: object) -> TypeGuard[AsyncIterator[bytes]]:
+    return isinstance(value, AsyncIterator)
+
+
+def _checked(piece: object) -> bytes | bytearray:
+    """What a stream really gave, which its annotation does not tell."""
+    if isinstance(piece, memoryview):
+        return piece.tobytes()
+    if not isinstance(piece, bytes | bytearray):
+        raise SourceUnreadableError(f"the stream gave {type(piece).__name__} instead of bytes")
+    return piece
 
 
 def _failed(exc: Exception) -> SourceUnreadableError:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractStreamWriter
 
+CLOSED: Final = -1
 _PIECE_BYTES: Final = 64 * 1024
 _MOST_BYTES: Final = 1024 * 1024
 
@@ -31,8 +32,7 @@ def abort(transport: asyncio.WriteTransport) -> None:
     asyncio's own `abort` fails on a transport that was closed while it still had to write and has
     finished since (CPython 3.11 to 3.13).
     """
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() >= 0:
+    if _descriptor(transport) != CLOSED:
         transport.abort()
 
 
@@ -58,11 +58,11 @@ def unacknowledged_bytes(transport: asyncio.BaseTransport) -> int:
     segment carries the acknowledgement, RFC 9293 section 3.4). So if there are any when a success
     has arrived, that success came before the server could have the whole body.
     """
-    sock = transport.get_extra_info("socket")
-    if sys.platform != "linux" or sock is None or sock.fileno() < 0:
+    fd = _descriptor(transport)
+    if sys.platform != "linux" or fd is None or fd == CLOSED:
         return 0
     try:
-        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+        answer = fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4))
     except OSError:
         return 0
     count: int = struct.unpack("i", answer)[0]
@@ -89,15 +89,15 @@ def hear_last_words(writer: AbstractStreamWriter) -> None:
         lowest, take = protocol, protocol.data_received
     if "connection_lost" in vars(lowest):
         return  # a reused connection: it listens already
-    sock = transport.get_extra_info("socket")
     told = lowest.connection_lost
 
     def connection_lost(exc: Exception | None) -> None:
-        if isinstance(exc, OSError) and sock is not None:
-            _read_what_is_left(sock.fileno(), take)
+        fd = _descriptor(transport)
+        if isinstance(exc, OSError) and fd is not None:
+            _read_what_is_left(fd, take)
         told(exc)
 
-    lowest.connection_lost = connection_lost  # type: ignore[method-assign]  # this connection only
+    vars(lowest)["connection_lost"] = connection_lost  # this connection only
 
 
 def _read_what_is_left(fd: int, take: Callable[[bytes], None]) -> None:
@@ -111,6 +111,15 @@ def _read_what_is_left(fd: int, take: Callable[[bytes], None]) -> None:
             return
         left -= len(data)
         take(data)
+
+
+def _descriptor(transport: asyncio.BaseTransport) -> int | None:
+    """The socket's descriptor, `CLOSED` when it has gone, None where there is no socket."""
+    try:
+        sock = transport.get_extra_info("socket")
+    except AttributeError:  # CPython: a TLS transport whose lower one has gone
+        return CLOSED
+    return None if sock is None else int(sock.fileno())
 
 
 def _below_tls(transport: asyncio.BaseTransport) -> asyncio.WriteTransport | None:

@@ -279,7 +279,9 @@ async def _settle(response: aiohttp.ClientResponse | None, body: StreamingBody) 
     await close_within(SETTLE_S, body.wait_ended)
 
 
-def _translate(exc: Exception, body: StreamingBody, watchdog: Watchdog) -> TransferError:
+def _translate(  # noqa: PLR0911  # one return for each kind of failure
+    exc: Exception, body: StreamingBody, watchdog: Watchdog
+) -> TransferError:
     """One of our errors for whatever went wrong, with its phase."""
     ours = watchdog.failure or body.failure
     if isinstance(ours, TransferError):  # aiohttp only wrapped what we did ourselves
@@ -288,18 +290,15 @@ def _translate(exc: Exception, body: StreamingBody, watchdog: Watchdog) -> Trans
         return exc
     kind, phase = type(exc).__name__, body.phase
     unsent, reached = Phase.NOT_SENT, Phase.ANSWER_STARTED if body.released else phase
+    if isinstance(exc, _TLS):
+        refused = "the TLS connection was refused; check host, certificate, ca_file"
+        return errors.TlsError(f"{refused} ({kind})", phase=unsent)
+    if isinstance(exc, _CONNECT):
+        return errors.ConnectFailedError(
+            f"no connection; check api_url and the network ({kind})", phase=unsent
+        )
     if isinstance(exc, ValueError) and phase is unsent:
         return errors.ConfigError(f"the request could not be built ({kind}); check the settings")
-    table = (
-        (
-            _TLS,
-            errors.TlsError,
-            "the TLS connection was refused; check host, certificate, ca_file",
-            unsent,
-        ),
-        (_CONNECT, errors.ConnectFailedError, "no connection; check api_url and the network", unsent),
-        (_GARBAGE, errors.ProtocolError, "the server's answer is not valid HTTP", reached),
-        (Exception, errors.NetworkInterruptedError, "the connection was lost", phase),
-    )
-    _, kind_of, text, at = next(row for row in table if isinstance(exc, row[0]))
-    return kind_of(f"{text} ({kind})", phase=at)
+    if isinstance(exc, _GARBAGE):
+        return errors.ProtocolError(f"the server's answer is not valid HTTP ({kind})", phase=reached)
+    return errors.NetworkInterruptedError(f"the connection was lost ({kind})", phase=phase)

@@ -90,7 +90,6 @@ RULES: Final[tuple[Rule, ...]] = (
         (_GIVE_UP, _DOUBT, _GIVE_UP),
         "look for the document before sending again",
     ),
-    _rule(410, 410, NotFoundError, _NEVER, "the destination or operation no longer exists"),
     _rule(412, 412, ConflictError, _NEVER, "several documents match the condition"),
     _rule(
         413,
