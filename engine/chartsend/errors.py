@@ -175,7 +175,9 @@ class StallTimeoutError(TransferError):
 
 
 class DeadlineExceededError(TransferError):
-    """The caller's deadline passed before the send was accepted."""
+    """The caller's deadline passed before the send was accepted; nothing was applied."""
+
+    default_verdict = Verdict.RETRY
 
 
 class OutcomeUnknownError(TransferError):

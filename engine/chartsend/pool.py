@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import anyio
 
 from .aio import close_within
-from .errors import DeadlineExceededError, Phase, Verdict
+from .errors import DeadlineExceededError, Phase
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -98,7 +98,6 @@ class Pool:
         if scope.cancelled_caught:
             raise DeadlineExceededError(
                 "no slot became free before the deadline; raise concurrency or the deadline",
-                verdict=Verdict.RETRY,
                 phase=Phase.NOT_SENT,
             )
         try:

@@ -99,7 +99,6 @@ class Pace:
             )
         raise DeadlineExceededError(
             f"no access token came before the deadline: {self._trouble}",
-            verdict=Verdict.RETRY,
             phase=Phase.NOT_SENT,
         )
 

@@ -217,7 +217,6 @@ def _copy_of(failure: TransferError) -> TransferError:
 def _too_late() -> DeadlineExceededError:
     return DeadlineExceededError(
         "no access token came before the deadline; the log tells what the token server answered",
-        verdict=Verdict.RETRY,
         phase=Phase.NOT_SENT,
     )
 

@@ -6,14 +6,13 @@ The one rule: every attempt opens its own body, and whoever opened a reader clos
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
 from ..aio import close_within
-from ..errors import AuthRejectedError, ForbiddenError, Phase, TransferError, Verdict
+from ..errors import AuthRejectedError, Phase, TransferError, Verdict
 from ..ports import Operation, Progress
 from ..redox import replies
 from ..transport.body import StreamingBody
@@ -37,7 +36,6 @@ CLOSE_S: Final = 5.0
 SLOWEST_USUAL_BYTES_PER_S: Final = 1 << 20
 """A token must outlive a body that goes out at this rate (fault T02)."""
 PROGRESS_EVERY_S: Final = 0.1
-_HTML: Final = re.compile(r"text/html", re.IGNORECASE)
 
 _log = logging.getLogger("chartsend")
 
@@ -165,8 +163,6 @@ class Exchanger:
         """The error, with what the answer says about when and why."""
         if isinstance(error, AuthRejectedError):
             error.verdict = Verdict.GIVE_UP  # a fresh token was refused as well
-        if isinstance(error, ForbiddenError):
-            error.by_firewall = bool(_HTML.match(reply.headers.get("content-type", "")))
         if reply.status == 429:
             self._quota.pause(1.0 if error.retry_after_s is None else error.retry_after_s)
         error.phase = error.phase or Phase.ANSWERED

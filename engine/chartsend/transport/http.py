@@ -21,7 +21,7 @@ from yarl import URL
 
 from .. import errors
 from ..aio import close_within
-from ..errors import Phase, TransferError, Verdict
+from ..errors import Phase, TransferError
 from ..ports import Operation, Reply
 from .body import Frame, StreamingBody
 from .verdicts import for_failure
@@ -165,7 +165,6 @@ class Http:
         assert scope.cancelled_caught  # noqa: S101  # the block returns or raises otherwise
         late = errors.DeadlineExceededError(
             "the deadline passed before the send was accepted",
-            verdict=Verdict.RETRY,
             phase=body.phase,
         )
         raise for_failure(outgoing.operation, late)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from ..errors import DeadlineExceededError, Phase, Verdict
+from ..errors import DeadlineExceededError, Phase
 
 if TYPE_CHECKING:
     from ..aio import Deadline
@@ -61,7 +61,6 @@ class Quota:
                     return
         raise DeadlineExceededError(
             "the request quota is used up for longer than the deadline allows",
-            verdict=Verdict.RETRY,
             phase=Phase.NOT_SENT,
         )
 

@@ -142,13 +142,24 @@ def judge(
     text = f"the server answered {reply.status}{when}" + (f" ({said})" if said else "")
     if verdict is _DOUBT and rule.error is not ConflictError:
         return unknown(text, status=reply.status, phase=Phase.ANSWERED)
-    return rule.error(
-        f"{text}; {rule.advice}",
+    advice = rule.advice
+    if rule.error is ForbiddenError and is_page(reply):
+        advice = "the page of a firewall: it refuses this file, and others may pass"
+    error = rule.error(
+        f"{text}; {advice}",
         verdict=verdict,
         phase=Phase.ANSWERED,
         status=reply.status,
         retry_after_s=retry_after_s,
     )
+    if isinstance(error, ForbiddenError):
+        error.by_firewall = is_page(reply)
+    return error
+
+
+def is_page(reply: Reply) -> bool:
+    """Whether the answer is a page for people: something between us and Redox wrote it."""
+    return reply.headers.get("content-type", "").lower().startswith("text/html")
 
 
 def _early_success(reply: Reply, *, is_message: bool) -> TransferError:
