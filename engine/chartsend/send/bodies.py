@@ -14,6 +14,7 @@ from ..encoding import multipart
 from ..encoding.base64 import Base64Encoder, IdentityEncoder, JsonTextEncoder, encoded_length
 from ..encoding.envelope import HOLE, Envelope, split_at_hole
 from ..errors import TypeMismatchError
+from ..redox import fhir
 from ..transport.body import Frame
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def raw(source: Source, content_type: str, chunk_bytes: int) -> Framed:
 
 def fhir_binary(source: Source, content_type: str, chunk_bytes: int) -> Framed:
     """A FHIR `Binary` resource in JSON."""
-    envelope = split_at_hole({"resourceType": "Binary", "contentType": content_type, "data": HOLE})
+    envelope = split_at_hole(fhir.binary(content_type, HOLE))
     return embedded(source, envelope, FHIR_JSON, chunk_bytes)
 
 

@@ -16,7 +16,6 @@ import anyio
 from ..aio import finish
 from ..encoding.envelope import HOLE, render, split_at_hole
 from ..errors import (
-    ConfigError,
     PayloadRejectedError,
     Phase,
     SourceChangedError,
@@ -216,10 +215,6 @@ class Sender:
 
     def _facts(self, ask: Ask, content_type: str, size_bytes: int) -> Facts:
         settings = self._settings
-        if settings.environment is None:
-            raise ConfigError(
-                "no environment is set; say environment = Development, Staging or Production"
-            )
         return Facts(
             document_id=ask.document_id,
             name=ask.document.name,
@@ -227,7 +222,7 @@ class Sender:
             size_bytes=size_bytes,
             at=ask.message_at,
             destination=ask.destination,
-            environment=settings.environment,
+            environment=endpoints.environment(settings),
             source_id=settings.source_id,
             source_name=settings.source_name,
             note_content_type_for_uri=settings.note_content_type_for_uri,

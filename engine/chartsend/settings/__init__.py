@@ -1,16 +1,7 @@
-"""Settings: their one validated shape (`shape.py`) and how they are read (`load.py`)."""
+"""Settings: their one validated shape (`shape.py`, of `parts.py`), and reading it (`load.py`)."""
 
-from .shape import (
-    Auth,
-    Destination,
-    Environment,
-    Limits,
-    Retry,
-    Settings,
-    Timeouts,
-    is_loopback,
-    parse_quota,
-)
+from .parts import Auth, Destination, Limits, Retry, Timeouts
+from .shape import Environment, Settings, is_loopback, parse_quota
 
 __all__ = [
     "Auth",

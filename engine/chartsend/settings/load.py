@@ -22,9 +22,10 @@ from typed_settings.loaders import EnvLoader
 from typed_settings.types import LoadedSettings, LoaderMeta, OptionInfo
 
 from ..errors import ConfigError
+from .parts import Destination
 from .profile import Profile, is_table, read_profile, settings_class, unknown_keys
 from .quantity import parse_duration, parse_size
-from .shape import Destination, Settings
+from .shape import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

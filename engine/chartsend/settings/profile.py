@@ -21,7 +21,8 @@ from typed_settings.loaders import TomlFormat
 
 from ..document import Document, parse_shape
 from ..errors import ConfigError, InsecureConfigError, InvalidDocumentError
-from .shape import Destination, Settings
+from .parts import Destination
+from .shape import Settings
 
 # Each of these names one document; as a default it would give many documents one identity.
 NOT_A_DEFAULT: Final = ("path", "document_id", "replaces")
