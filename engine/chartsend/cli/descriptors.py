@@ -1,0 +1,28 @@
+"""How many sends this process has file descriptors for (fault C06)."""
+
+from __future__ import annotations
+
+import resource
+from typing import Final
+
+PER_SEND: Final = 2
+"""A file and a socket."""
+APART: Final = 64
+"""Standard streams, the event loop, a sandbox, idle connections that are being closed."""
+
+
+def fit(concurrency: int) -> int:
+    """The concurrency that the limit on open files allows; raises the soft limit first.
+
+    Returns:
+        `concurrency`, or fewer, at least 1.
+    """
+    needed = PER_SEND * concurrency + APART
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return concurrency
+    raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if raised > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+        soft = raised
+    return max(1, min(concurrency, (soft - APART) // PER_SEND))

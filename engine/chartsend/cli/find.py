@@ -1,0 +1,164 @@
+"""Which files the arguments of `send` mean: files, folders, globs.
+
+The one rule: nothing is sent by accident. In a folder, links and names that begin with a dot are
+left out and counted; a sidecar is used and never sent; a file that is named twice is sent once.
+
+Folders are read one at a time and in order, so the memory is that of the largest single folder.
+"""
+
+from __future__ import annotations
+
+import bisect
+import glob
+import os
+import stat
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+SIDECAR: Final = ".json"
+"""`a.pdf.json` beside `a.pdf` describes it."""
+
+
+@dataclass(slots=True)
+class Skipped:
+    """What was left out of folders and globs, by reason.
+
+    Attributes:
+        counts: `links`, `dot_files`, `special` (pipes, sockets, devices), `sidecars` (they were
+            used), `repeated` (named twice), `unreadable` (folders that cannot be listed).
+    """
+
+    counts: Counter[str] = field(default_factory=Counter[str])
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The arguments, looked at once.
+
+    Attributes:
+        paths: Files and folders that exist, in the order given, none inside another.
+        missing: Arguments for which there is nothing; a glob that matches nothing is one.
+    """
+
+    paths: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def look(arguments: Iterable[str], skipped: Skipped) -> Roots:
+    """Sort the arguments into what exists and what does not, and expand globs.
+
+    A shell expands `scans/*.pdf` itself; quoted, it arrives here. A name that exists is taken as
+    it stands, whatever characters it has.
+    """
+    found: list[str] = []
+    missing: list[str] = []
+    for argument in arguments:
+        if os.path.lexists(argument):
+            found.append(argument)
+        elif glob.has_magic(argument):
+            # Path.glob knows no absolute patterns and no characters escaped with [].
+            matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
+            files = [path for path in matches if not Path(path).is_symlink()]
+            skipped.counts["links"] += len(matches) - len(files)
+            found.extend(files)
+            if not matches:
+                missing.append(argument)
+        else:
+            missing.append(argument)
+    return Roots(tuple(_without_repeats(found, skipped)), tuple(missing))
+
+
+def _without_repeats(paths: list[str], skipped: Skipped) -> Iterator[str]:
+    """Each path once, and none that lies in a folder that is given too."""
+    folders = {absolute(path) for path in paths if _is_folder(path)}
+    seen: set[str] = set()
+    for path in paths:
+        whole = absolute(path)
+        if whole in seen or _is_inside(whole, folders):
+            skipped.counts["repeated"] += 1
+            continue
+        seen.add(whole)
+        yield path
+
+
+def absolute(path: str) -> str:
+    """The absolute path without `..`, links kept: what identifies a document without an id."""
+    return os.path.abspath(path)  # noqa: PTH100  # pathlib keeps the `..`
+
+
+def _is_inside(path: str, folders: set[str]) -> bool:
+    return any(str(parent) in folders for parent in Path(path).parents)
+
+
+def walk(roots: Roots, skipped: Skipped) -> Iterator[str]:
+    """Every file to send, lazily: an argument that is a file, and the files under folders.
+
+    A path that was named itself is taken as it stands, link or dot-file or not: whether it can
+    be sent is for the sender to say.
+    """
+    for root in roots.paths:
+        if _is_folder(root):
+            yield from _walk_folder(root, skipped)
+        elif root.endswith(SIDECAR) and _is_file(root.removesuffix(SIDECAR)):
+            skipped.counts["sidecars"] += 1
+        else:
+            yield root
+
+
+def _walk_folder(folder: str, skipped: Skipped) -> Iterator[str]:
+    for name in (names := _list(folder, skipped)):
+        path = f"{folder.rstrip('/')}/{name}"
+        if name.endswith("/"):
+            yield from _walk_folder(path[:-1], skipped)
+        elif name.endswith(SIDECAR) and _has(names, name.removesuffix(SIDECAR)):
+            skipped.counts["sidecars"] += 1
+        else:
+            yield path
+
+
+def _list(folder: str, skipped: Skipped) -> list[str]:
+    """Names of one folder, sorted as whole paths sort; a folder's name ends with a slash."""
+    names: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    skipped.counts["dot_files"] += 1
+                elif entry.is_symlink():
+                    skipped.counts["links"] += 1
+                elif entry.is_dir(follow_symlinks=False):
+                    names.append(f"{entry.name}/")
+                elif entry.is_file(follow_symlinks=False):
+                    names.append(entry.name)
+                else:
+                    skipped.counts["special"] += 1
+    except OSError:
+        skipped.counts["unreadable"] += 1
+    names.sort()
+    return names
+
+
+def _has(names: list[str], name: str) -> bool:
+    at = bisect.bisect_left(names, name)
+    return at < len(names) and names[at] == name
+
+
+def _is_folder(path: str) -> bool:
+    return stat.S_ISDIR(_mode(path))
+
+
+def _is_file(path: str) -> bool:
+    return stat.S_ISREG(_mode(path))
+
+
+def _mode(path: str) -> int:
+    """Kind and mode of what a path leads to; 0 when that cannot be told."""
+    try:
+        return Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,128 @@
+"""How far a run is, on stderr: a live bar in a terminal, a plain line now and then elsewhere.
+
+The one rule: no file's name, and nothing that grows: one entry for each send in flight.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from ..settings.quantity import show_seconds, show_size
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from ..document import Receipt
+    from ..ports import Progress
+    from .summary import Summary
+
+PLAIN_EVERY_S: Final = 5.0
+TICK_S: Final = 0.25
+
+
+class Flow:
+    """Bytes that went out, those of sends still in flight included."""
+
+    def __init__(self) -> None:
+        self._started_s = time.monotonic()
+        self._in_flight: dict[str, int] = {}
+        self._finished_bytes = 0
+
+    def note(self, progress: Progress) -> None:
+        """A send got on; called on the event loop a few times a second."""
+        self._in_flight[progress.document_id] = progress.sent_bytes
+
+    def finish(self, receipt: Receipt) -> None:
+        """A send has ended."""
+        sent = self._in_flight.pop(receipt.document_id, 0)
+        self._finished_bytes += receipt.bytes if receipt.bytes and not receipt.error else sent
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._started_s
+
+    def line(self, summary: Summary) -> str:
+        """One line: counts, bytes, speed."""
+        sent = self._finished_bytes + sum(self._in_flight.values())
+        outcome = summary.outcome
+        parts = [f"{outcome.accepted:,} accepted"]
+        if outcome.failed:
+            parts.append(f"{outcome.failed:,} failed")
+        if outcome.in_doubt:
+            parts.append(f"{outcome.in_doubt:,} in doubt")
+        if self._in_flight:
+            parts.append(f"{len(self._in_flight)} under way")
+        parts.append(f"{show_size(sent)}, {show_size(int(sent / max(self.seconds, 0.001)))}/s")
+        parts.append(show_seconds(self.seconds))
+        return " · ".join(parts)
+
+
+class Bar:
+    """The live line of a terminal; use it with `with`."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415  # 45 ms, paid in a terminal only
+        from rich.live import Live  # noqa: PLC0415
+        from rich.spinner import Spinner  # noqa: PLC0415
+
+        self._console = Console(stderr=True, highlight=False)
+        self._spinner = Spinner("line", "starting")
+        self._live = Live(self._spinner, console=self._console, transient=True, refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, text: str) -> None:
+        """Replace the live line."""
+        self._spinner.update(text=text)
+
+    def above(self, text: str, style: str) -> None:
+        """Print a line above the live one."""
+        from rich.text import Text  # noqa: PLC0415
+
+        shown = Text(text)
+        if style:
+            shown.stylize(style, 0, 8)
+        self._console.print(shown, soft_wrap=True)
+
+
+class Ticker:
+    """Shows the flow from time to time: often in a bar, seldom in plain lines."""
+
+    def __init__(self, flow: Flow, summary: Summary, bar: Bar | None) -> None:
+        self._flow = flow
+        self._summary = summary
+        self._bar = bar
+        self._next_plain_s = PLAIN_EVERY_S
+
+    def tick(self) -> None:
+        """Called every `TICK_S`."""
+        if self._bar is not None:
+            self._bar.show(self._flow.line(self._summary))
+        elif self._flow.seconds >= self._next_plain_s:
+            self._next_plain_s += PLAIN_EVERY_S
+            say(self._flow.line(self._summary))
+
+
+def say(text: str) -> None:
+    """One line for people, on stderr; a stderr that is gone is no reason to stop."""
+    if sys.stderr is None:  # closed by the caller; print would take stdout then
+        return
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  # this is the place for it
+
+
+def make_bar() -> Bar | None:
+    """A live display where stderr is a terminal that can show one."""
+    return Bar() if sys.stderr is not None and sys.stderr.isatty() else None

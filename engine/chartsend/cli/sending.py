@@ -1,0 +1,198 @@
+"""What one call of `send` does, from its options to its exit code.
+
+The one rule: it asks, the engine does: here is which files, which words, and which exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import sys
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import click
+
+from ..document import API_OF
+from ..errors import ConfigError
+from ..redox.route import default_model
+from . import find
+from .accepted import EarlierRun
+from .demo import private_sandbox
+from .describe import from_options, merge
+from .descriptors import fit
+from .exits import NO_SOURCE
+from .intake import Intake, Route
+from .made_up import fill
+from .progress import make_bar, say
+from .run import Job, Run, leave
+from .show import Show
+from .sidecar import read_metadata
+from .summary import Summary, left_out_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ..settings import Settings
+    from ..settings.load import Loaded
+    from .asked import Asked
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """The options, as click gives them."""
+
+    paths: tuple[str, ...]
+    to: str
+    described: dict[str, Any]
+    api: Any
+    method: Any
+    model: Any
+    metadata: str | None
+    note_text: bool | None
+    concurrency: int | None
+    deadline: float
+    embed_up_to: int | None
+    dry_run: bool
+    as_json: bool
+    sandbox: bool
+    skip_accepted: Path | None
+    fail_fast: bool
+
+
+class Sending:
+    """One call of `send`, from its options to its exit code."""
+
+    def __init__(self, asked: Asked, given: Given) -> None:
+        self._asked = asked
+        self._given = given
+        self._skipped = find.Skipped()
+        self._summary = Summary()
+
+    def run(self) -> int:
+        """Do it, and give the exit code.
+
+        Raises:
+            ConfigError: An option or a setting is wrong; nothing was sent.
+        """
+        if sys.stdout is None:
+            raise ConfigError("stdout is closed; the receipts need it, if only to be thrown away")
+        roots = find.look(self._given.paths, self._skipped)
+        left_out = find.Skipped()
+        if next(find.walk(roots, left_out), None) is None:
+            self._say_nothing_found(left_out)
+            return NO_SOURCE
+        self._check_one_document(roots)
+        metadata = read_metadata(self._given.metadata) if self._given.metadata else {}
+        earlier = _read_receipts(self._given.skip_accepted)
+        with contextlib.ExitStack() as stack:
+            loaded = self._load(stack)
+            settings = self._fitted(loaded.settings)
+            described = merge(from_options(self._given.described), merge(metadata, loaded.document))
+            route = self._route(settings)
+            intake = Intake(roots, self._skipped, described, route, self._summary, earlier=earlier)
+            if self._given.sandbox:
+                self._say_made_up(described, route)
+                intake.complete = lambda whole: fill(whole, model=route.model)[0]
+            run = self._transfer(settings, intake)
+        code = self._summary.outcome.exit_code()
+        if run.is_stuck:
+            leave(code)
+        return code
+
+    def _transfer(self, settings: Settings, intake: Intake) -> Run:
+        given = self._given
+        bar = make_bar()
+        show = Show(as_json=given.as_json, bar=bar)
+        job = Job(
+            settings=settings,
+            to=given.to,
+            api=given.api,
+            method=given.method,
+            model=given.model,
+            note_text=given.note_text,
+            deadline_s=given.deadline,
+            fail_fast=given.fail_fast,
+        )
+        run = Run(job, intake, show=show, summary=self._summary, bar=bar)
+        with bar or contextlib.nullcontext():
+            anyio.run(run.plan if given.dry_run else run.send)
+        lines = self._summary.lines(
+            seconds=run.seconds, skipped=self._skipped.counts, statistics=run.statistics
+        )
+        for line in lines:
+            say(line)
+        return run
+
+    def _load(self, stack: contextlib.ExitStack) -> Loaded:
+        given = self._given
+        overrides: dict[str, object] = {}
+        if given.concurrency is not None:
+            overrides["concurrency"] = given.concurrency
+        if given.embed_up_to is not None:
+            overrides["limits"] = {"embed_up_to_bytes": given.embed_up_to}
+        if not given.sandbox:
+            loaded = self._asked.load(**overrides)
+            _check_environment(loaded)
+            return loaded
+        if self._asked.profile or self._asked.environment or self._asked.source_id:
+            say("With --sandbox, --profile, --environment and --source-id are not used.")
+        return stack.enter_context(private_sandbox(given.to, overrides))
+
+    def _fitted(self, settings: Settings) -> Settings:
+        fitting = fit(settings.concurrency)
+        if fitting == settings.concurrency:
+            return settings
+        say(
+            f"The limit on open files allows {fitting} sends at a time, not"
+            f" {settings.concurrency}; `ulimit -n` raises it."
+        )
+        return dataclasses.replace(settings, concurrency=fitting)
+
+    def _route(self, settings: Settings) -> Route:
+        """API and model as the engine will choose them."""
+        given = self._given
+        api = given.api or (settings.api if given.model is None else API_OF[given.model])
+        fits = settings.model is not None and API_OF[settings.model] == api
+        model = given.model or (settings.model if fits else None) or default_model(api)
+        destination = settings.destination(given.to).name
+        return Route(api, model, settings.source_id, destination)
+
+    def _check_one_document(self, roots: find.Roots) -> None:
+        """An id names one document; sent under the same id, the others would replace the first."""
+        if not self._given.described.get("document_id"):
+            return
+        sources = itertools.chain(find.walk(roots, find.Skipped()), roots.missing)
+        if len(list(itertools.islice(sources, 2))) > 1:
+            raise click.UsageError("--document-id names one document, and there are several files.")
+
+    def _say_nothing_found(self, skipped: find.Skipped) -> None:
+        left_out = left_out_words(self._skipped.counts + skipped.counts)
+        why = f" (left out: {left_out})" if left_out else ""
+        say(f"Nothing to send: no file was found where you pointed{why}.")
+
+    def _say_made_up(self, described: Mapping[str, Any], route: Route) -> None:
+        say("A private sandbox stands in for Redox: nothing leaves this machine.")
+        _, lacking = fill(described, model=route.model)
+        if lacking:
+            say(f"Not given, so made up: {', '.join(lacking)} (Marla Quillfeather, MR 0000991234).")
+
+
+def _check_environment(loaded: Loaded) -> None:
+    if loaded.settings.environment is None:
+        raise ConfigError(
+            "no environment is set: give --environment Development, Staging or Production, or a"
+            " profile that has one; or try it with --sandbox"
+        )
+
+
+def _read_receipts(path: Path | None) -> EarlierRun | None:
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as lines:
+            return EarlierRun.read(lines)
+    except OSError as exc:
+        raise ConfigError(f"--skip-accepted cannot be read: {exc.strerror}") from None
