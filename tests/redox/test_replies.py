@@ -319,7 +319,6 @@ class TestMessages:
             [{"severity": 1}],
             ["error"],
             "error",
-            {"severity": "error"},
         ],
     )
     def test_lesser_issues_and_other_shapes_are_no_errors(self, issue):
