@@ -1,32 +1,19 @@
 """What is sent and what comes back: `Document` and its parts, and `Receipt`.
 
 The one rule: one validated shape serves Python, sidecars and manifest rows alike. It is checked
-when it is made (here) and again for the model chosen (in `redox/`). This file is pure: a document
+when it is made (`shape.py`) and again for the model chosen (in `redox/`). This file is pure: a document
 *describes* its source, `sources/` opens it.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import difflib
-import re
-import types
+import datetime as dt  # noqa: TC003  # msgspec reads the annotations at run time
 from dataclasses import dataclass
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    TypeGuard,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-)
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
-from .errors import InvalidDocumentError
+from .shape import UNSAFE, Moment, Shape
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -46,80 +33,6 @@ API_OF: Mapping[Model, Api] = {
 Availability = Literal["Available", "Unavailable", "Obsolete", "Deleted", "Cancelled"]
 Status = Literal["accepted", "failed", "in_doubt"]
 Sex = Literal["Female", "Male", "Nonbinary", "Other", "Unknown"]
-Moment = Annotated[dt.datetime, msgspec.Meta(tz=True)]
-"""A date and time with its offset from UTC; a naive one would mean another time elsewhere."""
-
-# CR, LF, NUL and the other control characters make header and log injection possible; lone
-# surrogates cannot be written as JSON. Tabs and line ends are welcome in free text only.
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_UNSAFE_IN_PROSE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_PROSE = frozenset({"description"})
-# A path is what the file system says; it stays on this machine, so only NUL is impossible.
-_LOCAL = frozenset({"path"})
-MAX_TEXT_CHARS = 4096
-"""Longest text of one field; far above any clinical title, far below a denial of service."""
-
-
-class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Base of every described thing: immutable, and valid from the moment it exists.
-
-    Raises:
-        InvalidDocumentError: A field has the wrong type, a control character, or is too long.
-            The text names the field, never its value.
-    """
-
-    def __repr__(self) -> str:
-        """The names of the fields that are set, never a value: this may stand in a traceback."""
-        given = [f.name for f in msgspec.structs.fields(type(self)) if getattr(self, f.name)]
-        return f"<{type(self).__name__} with {', '.join(given) or 'nothing'}>"
-
-    def __post_init__(self) -> None:
-        problems: list[str] = []
-        for field in msgspec.structs.fields(type(self)):
-            value: object = getattr(self, field.name)
-            if _is_sequence(value):
-                value = tuple(value)
-                msgspec.structs.force_setattr(self, field.name, value)
-            problem = _problem(field.encode_name, value, field.type)
-            if problem is not None:
-                problems.append(problem)
-        if problems:
-            raise InvalidDocumentError(
-                f"the description is not valid: {'; '.join(problems)}", problems=tuple(problems)
-            )
-
-
-def _is_sequence(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:
-    return isinstance(value, list | tuple)
-
-
-def _problem(name: str, value: object, expected: object) -> str | None:
-    """What is wrong with one field's value, without the value; None when nothing is."""
-    if isinstance(value, str) and name not in _LOCAL:
-        unsafe = _UNSAFE_IN_PROSE if name in _PROSE else _UNSAFE
-        if unsafe.search(value):
-            return f"{name} has a control character"
-        if len(value) > MAX_TEXT_CHARS:
-            return f"{name} has {len(value)} characters, at most {MAX_TEXT_CHARS} are taken"
-    if not _is_a(value, expected):
-        return f"{name} is of the wrong type or not one of the allowed values"
-    return None
-
-
-def _is_a(value: object, expected: object) -> bool:
-    """Whether `value` is of the annotated type; the few forms this file uses."""
-    origin, args = get_origin(expected), get_args(expected)
-    if expected == Moment:
-        return isinstance(value, dt.datetime) and value.tzinfo is not None
-    if origin in {Union, types.UnionType}:
-        return any(_is_a(value, option) for option in args)
-    if origin is Literal:
-        return value in args
-    if origin is tuple:
-        return _is_sequence(value) and all(_is_a(item, args[0]) for item in value)
-    if expected is dt.date and isinstance(value, dt.datetime):
-        return False  # a datetime is a date to Python, and not to a chart
-    return isinstance(expected, type) and isinstance(value, expected)
 
 
 class Identifier(Shape, frozen=True, kw_only=True):
@@ -273,6 +186,8 @@ class Document(Shape, frozen=True, kw_only=True):
         authenticator: Who signed it.
     """
 
+    python_only: ClassVar[frozenset[str]] = frozenset({"content"})
+
     path: str | None = None
     content: Content | None = None
     document_id: str | None = None
@@ -335,7 +250,7 @@ class Document(Shape, frozen=True, kw_only=True):
         """
         if self.title is not None:
             return self.title
-        return _UNSAFE.sub("_", (self.path or "").rstrip("/").rpartition("/")[2])
+        return UNSAFE.sub("_", (self.path or "").rstrip("/").rpartition("/")[2])
 
     @property
     def shown(self) -> str:
@@ -391,62 +306,3 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     def to_json(self) -> Line:
         """The receipt as one line of JSON, without a line end."""
         return msgspec.json.encode(self)
-
-
-S = TypeVar("S", bound=Shape)
-_AT = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
-_UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
-
-
-def parse_shape(kind: type[S], mapping: Mapping[str, Any]) -> S:
-    """Make a shape from JSON or TOML data, with errors that name fields and never show values.
-
-    Args:
-        kind: The shape to make, such as `Document`.
-        mapping: Decoded JSON or TOML, keys in snake_case.
-
-    Raises:
-        InvalidDocumentError: An unknown key (with a did-you-mean), a wrong type, or a value
-            that the shape itself refuses.
-    """
-    if "content" in mapping and issubclass(kind, Document):
-        raise InvalidDocumentError("unknown key `content`; did you mean `content_type`?")
-    try:
-        return msgspec.convert(mapping, kind)
-    except msgspec.ValidationError as exc:
-        if isinstance(exc.__cause__, InvalidDocumentError):
-            raise exc.__cause__ from None
-        raise InvalidDocumentError(_explain(str(exc), kind)) from None
-
-
-def _explain(text: str, kind: type[Shape]) -> str:
-    """The words of msgspec about a failure, without any value it quotes."""
-    at = _AT.search(text)
-    path = at.group("path") if at else ""
-    reason = text[: at.start()] if at else text
-    where = f"`{path}`: " if path else ""
-    unknown = _UNKNOWN.search(reason)
-    if unknown:
-        name = unknown.group("name")
-        full = f"{path}.{name}" if path else name
-        near = difflib.get_close_matches(name, _known_names(kind), n=1)
-        return f"unknown key `{full}`" + (f"; did you mean `{near[0]}`?" if near else "")
-    if reason.startswith("Invalid enum value"):
-        return f"{where}not one of the allowed values"
-    return where + re.sub(r"'[^']*'", "…", reason)
-
-
-def _known_names(kind: type[Shape]) -> list[str]:
-    """Every key of a shape and of the shapes inside it, for a did-you-mean."""
-    names: list[str] = []
-    for field in msgspec.structs.fields(kind):
-        if field.name != "content":
-            names.append(field.encode_name)
-        names.extend(n for part in _parts(field.type) for n in _known_names(part))
-    return names
-
-
-def _parts(annotation: object) -> list[type[Shape]]:
-    if isinstance(annotation, type) and issubclass(annotation, Shape):
-        return [annotation]
-    return [part for option in get_args(annotation) for part in _parts(option)]

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from chartsend.cli.describe import description_options, from_options, merge
 from chartsend.cli.made_up import fill
-from chartsend.document import Document, parse_shape
+from chartsend.document import Document
+from chartsend.shape import parse_shape
 
 
 def described(*arguments):

@@ -9,8 +9,8 @@ import tomllib
 import pytest
 
 from chartsend import Coding, Document, Patient, Receipt, ReceiptError, Visit
-from chartsend.document import MAX_TEXT_CHARS, parse_shape
 from chartsend.errors import InvalidDocumentError
+from chartsend.shape import MAX_TEXT_CHARS, parse_shape
 
 WHOLE = {
     "path": "scans/a.pdf",

@@ -44,7 +44,8 @@ def delete(ctx: click.Context, /, **given: Any) -> None:
     """Ask the receiver to delete the document with this ID."""
     import anyio  # noqa: PLC0415  # help and completion stay fast
 
-    from ..document import Document, parse_shape  # noqa: PLC0415
+    from ..document import Document  # noqa: PLC0415
+    from ..shape import parse_shape  # noqa: PLC0415
     from .deleting import ask_to_delete  # noqa: PLC0415
     from .show import receipt_line  # noqa: PLC0415
     from .sidecar import read_metadata  # noqa: PLC0415

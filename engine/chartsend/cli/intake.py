@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..aio import Lane, Shared
-from ..document import Document, Receipt, ReceiptError, parse_shape
+from ..document import Document, Receipt, ReceiptError
 from ..errors import InvalidDocumentError, TransferError
 from ..redox.identity import document_id
+from ..shape import parse_shape
 from .describe import merge
 from .find import absolute, walk
 from .sidecar import read_sidecar

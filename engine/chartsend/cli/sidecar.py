@@ -12,8 +12,9 @@ import stat
 import tomllib
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
-from ..document import Document, parse_shape
+from ..document import Document
 from ..errors import ConfigError, InvalidDocumentError
+from ..shape import parse_shape
 from .describe import is_table
 from .find import SIDECAR
 

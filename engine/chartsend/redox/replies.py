@@ -25,7 +25,7 @@ MAX_LOG_IDS: Final = 64
 _SAFE_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:/+=-]{0,126}[A-Za-z0-9=])?")
 _SAFE_URL = re.compile(r"[!#-;=?-\[\]_a-z~]{1,2048}")
 _FAILED_ENTRY = re.compile(r"[45][0-9]{2}\b")
-_HTML = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+_HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ class Door:
     def __init__(self, port: int, context: ssl.SSLContext | None) -> None:
         self._context = context
         self._socket = _bound(port)
+        self._socket.listen(_BACKLOG)  # a taken port shows here, not only when it is served
         self._server: asyncio.Server | None = None
         self.port: int = self._socket.getsockname()[1]
 
@@ -47,6 +49,16 @@ class Door:
             self._server.close()
             self._server = None
         self._socket.close()
+
+    def hold(self) -> None:
+        """Stop listening for now: whoever connects is refused, but nobody else gets the port.
+
+        Were it free, the kernel could give it to a client that tries to connect to it, which then
+        talks to itself.
+        """
+        self.close()
+        with contextlib.suppress(OSError):
+            self._socket = _bound(self.port)
 
 
 class Doors:
@@ -73,7 +85,8 @@ class Doors:
             self._closed_until = max(self._closed_until, until)
             return False
         self._closed_until = until
-        self.close()
+        for door, _ in self._pairs:
+            door.hold()
         return True
 
     async def reopen(self) -> None:
@@ -102,7 +115,6 @@ def _bound(port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((HOST, port))
-        bound.listen(_BACKLOG)  # a taken port shows here, not only when it is served
     except OSError:
         bound.close()
         raise

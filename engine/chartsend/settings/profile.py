@@ -19,8 +19,9 @@ from typing import Any, Final, TypeGuard, get_type_hints
 from typed_settings.exceptions import ConfigFileLoadError
 from typed_settings.loaders import TomlFormat
 
-from ..document import Document, parse_shape
+from ..document import Document
 from ..errors import ConfigError, InsecureConfigError, InvalidDocumentError
+from ..shape import parse_shape
 from .parts import Destination
 from .shape import Settings
 
