@@ -456,7 +456,7 @@ def test_a_deadline_holds_for_each_document(chartsend, sandbox, scans, given):
         *("--deadline", "1s", "--json"),
     )
 
-    assert done.code == 1
+    assert done.code == 5
     [receipt] = done.receipts
     assert receipt["error"]["code"] == "deadline_exceeded"
     assert receipt["seconds"] < 3

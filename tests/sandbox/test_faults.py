@@ -320,7 +320,7 @@ def test_the_ports_can_be_closed_for_a_time(sandbox, client, wire, drop):
         kept.head("POST", "/endpoint", {"Connection": "close"}, 0)
         assert kept.answer().status == 401
     deadline = time.monotonic() + 10
-    while True:
+    while True:  # as fast as possible: a client must not be able to get the port for itself
         try:
             wire("blob")
             break

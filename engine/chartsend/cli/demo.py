@@ -7,7 +7,6 @@ sandbox's own profile is the only one that is read, without the environment.
 from __future__ import annotations
 
 import contextlib
-import signal
 from typing import TYPE_CHECKING
 
 import click
@@ -34,23 +33,8 @@ def private_sandbox(to: str, overrides: Mapping[str, object]) -> Generator[Loade
 
     Settings().destination(to)
     try:
-        with _without_ctrl_c():
-            process = SandboxProcess.start("--destination", to)
+        process = SandboxProcess.start("--destination", to)
     except SandboxError as exc:
         raise click.ClickException(f"the private sandbox did not start: {exc}") from None
     with process:
         yield load_settings(str(process.info.profile), overrides, use_environment=False)
-
-
-@contextlib.contextmanager
-def _without_ctrl_c() -> Generator[None]:
-    """What is started here never sees Ctrl-C.
-
-    A terminal sends it to every process in front. The sandbox has to outlive the first one, for
-    the sends under way; a blocked signal stays blocked in a child.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

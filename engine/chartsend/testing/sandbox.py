@@ -91,6 +91,8 @@ class SandboxProcess:
             [*command, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # A terminal's Ctrl-C goes to whoever started it; it ends with its stdin.
+            start_new_session=True,
         )
         try:
             line = _first_line(process, ready_within_s)
