@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import auth
-from ._version import __version__
 from .aio import Deadline, Lane
 from .document import API_OF, Receipt, ReceiptError
 from .errors import TransferError
@@ -338,6 +337,8 @@ class _Opened:
 
     @classmethod
     async def make(cls, settings: Settings, journal: Journal) -> _Opened:
+        from ._version import __version__  # noqa: PLC0415  # it reads metadata: 18 ms, needed here only
+
         pool = Pool(concurrency=settings.concurrency, buffer_bytes=settings.buffer_bytes)
         quota = Quota.from_setting(parse_quota(settings.quota))
         async with AsyncExitStack() as stack:
