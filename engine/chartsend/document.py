@@ -8,11 +8,12 @@ when it is made (`shape.py`) and again for the model chosen (in `redox/`). This 
 from __future__ import annotations
 
 import datetime as dt  # noqa: TC003  # msgspec reads the annotations at run time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
+from .errors import InvalidDocumentError
 from .shape import UNSAFE, Moment, Shape
 
 if TYPE_CHECKING:
@@ -148,7 +149,10 @@ class Content:
 class Buffer(Content):
     """Bytes already in memory. They must not change until the send has ended."""
 
-    data: bytes | bytearray | memoryview
+    data: bytes | bytearray | memoryview = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_bytes(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,23 @@ class Stream(Content):
 
     size_bytes: int
     open: Callable[[], AsyncIterator[bytes]] | AsyncIterator[bytes]
+
+    def __post_init__(self) -> None:
+        _check_size(self.size_bytes)
+        if not callable(self.open) and not hasattr(self.open, "__anext__"):
+            raise InvalidDocumentError("a stream is an async iterator, or a function that opens one")
+
+
+def _check_bytes(given: object) -> None:
+    if not isinstance(given, bytes | bytearray | memoryview):
+        raise InvalidDocumentError(
+            f"content is bytes, a bytearray or a memoryview, not {type(given).__name__}"
+        )
+
+
+def _check_size(given: object) -> None:
+    if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+        raise InvalidDocumentError("a stream's size_bytes is a whole number, 0 or more")
 
 
 class Document(Shape, frozen=True, kw_only=True):
@@ -302,6 +323,11 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
     seconds: float = 0.0
     error: ReceiptError | None = None
+
+    def __repr__(self) -> str:
+        """Without the source's name, which may identify a patient."""
+        code = "" if self.error is None else f", error={self.error.code}"
+        return f"<Receipt {self.document_id} {self.status}{code}>"
 
     def to_json(self) -> Line:
         """The receipt as one line of JSON, without a line end."""

@@ -7,34 +7,38 @@ and has gone when the block has been left.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import auth
 from .aio import Deadline, Lane
-from .document import API_OF, Receipt, ReceiptError
+from .document import Receipt
 from .errors import TransferError
 from .pool import Pool
 from .ports import NoJournal, Operation
-from .redox.identity import document_id
-from .redox.route import Wish, check_model, default_model
-from .send import Ask, Sender
+from .send import Asking, Sender
 from .send.exchange import Exchanger
 from .settings import parse_quota
 from .transport.http import Http
 from .transport.quota import Quota
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
-    from typing import Literal, Self
+    import datetime as dt
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterable,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterable,
+    )
+    from typing import Any, Literal, Self
 
     from .document import Api, Document, Model
     from .ports import Journal, Progress
-    from .send import Plan
-    from .settings import Destination, Settings
+    from .send import Ask, Plan
+    from .settings import Settings
 
 DEADLINE_S = 600.0
 """Per document, 10 minutes: several attempts of 30 MB on a slow line."""
@@ -127,16 +131,18 @@ class Engine:
             RuntimeError: The engine is not open, or was opened in another event loop.
         """
         opened = self._opened()
-        order = opened.order(to, api=api, method=method, model=model, note_text=note_text)
-        ask = order.ask(
+        asking = Asking.of(
+            self._settings, to=to, api=api, method=method, model=model, note_text=note_text
+        )
+        return await opened.one(
             document,
+            asking,
+            opened.sender.send,
             deadline=Deadline.after(deadline_s),
             row=row,
             message_at=message_at,
             on_progress=on_progress,
         )
-        async with opened.pool.slot(ask.deadline):
-            return await opened.sender.send(ask)
 
     @asynccontextmanager
     async def send_many(  # noqa: PLR0913
@@ -157,8 +163,9 @@ class Engine:
         `async with engine.send_many(documents, to=...) as receipts: async for receipt in receipts`.
         At most the engine's slots are in flight, shared with `send`. A slow server slows the
         producer, a slow consumer slows the sends. A synchronous iterable is advanced on the event
-        loop and must not block. Leaving the block early, or being cancelled, cancels what is in
-        flight; a message that had left whole is then in doubt, and the journal is told.
+        loop and must not block; the same document twice is sent twice. Leaving the block early, or
+        being cancelled, cancels what is in flight; a message that had left whole is then in doubt,
+        and the journal is told.
 
         Args:
             documents: A sync or async iterable.
@@ -168,7 +175,8 @@ class Engine:
             model: As for `send`.
             note_text: As for `send`.
             deadline_s: Seconds for each document, from the moment it gets its slot.
-            fail_fast: Raise the first failure instead of giving its receipt.
+            fail_fast: After the first failure take no more documents; sends under way end, and
+                the iterator gives their receipts before it raises that failure.
             on_progress: As for `send`.
 
         Yields:
@@ -179,23 +187,26 @@ class Engine:
             TransferError: With `fail_fast`, the first failure.
         """
         opened = self._opened()
-        order = opened.order(to, api=api, method=method, model=model, note_text=note_text)
+        asking = Asking.of(
+            self._settings, to=to, api=api, method=method, model=model, note_text=note_text
+        )
+        failures: list[TransferError] = []
 
         async def work(document: Document) -> Receipt:
             async with opened.pool.slot(Deadline.after(None)):
                 try:
-                    ask = order.ask(
+                    ask = asking.ask(
                         document, deadline=Deadline.after(deadline_s), on_progress=on_progress
                     )
                     return await opened.sender.send(ask)
                 except TransferError as error:
                     if fail_fast:
-                        raise
+                        failures.append(error)
                     known = error.receipt
-                    return known if isinstance(known, Receipt) else order.refused(document, error)
+                    return known if isinstance(known, Receipt) else asking.refused(document, error)
 
-        async with opened.pool.many(documents, work) as receipts:
-            yield receipts
+        async with opened.pool.many(documents, work, is_over=lambda: bool(failures)) as receipts:
+            yield _Receipts(receipts, failures)
 
     async def delete(
         self,
@@ -218,10 +229,11 @@ class Engine:
             TransferError: As for `send`.
         """
         opened = self._opened()
-        order = opened.order(to, api="data-model", method=None, model=model, note_text=None)
-        ask = order.ask(document, deadline=Deadline.after(deadline_s))
-        async with opened.pool.slot(ask.deadline):
-            return await opened.sender.delete(ask)
+        asking = Asking.of(
+            self._settings, to=to, api="data-model", method=None, model=model, note_text=None
+        )
+        deadline = Deadline.after(deadline_s)
+        return await opened.one(document, asking, opened.sender.delete, deadline=deadline)
 
     async def plan(
         self,
@@ -239,8 +251,10 @@ class Engine:
             TransferError: What `send` would raise before its first request.
         """
         opened = self._opened()
-        order = opened.order(to, api=api, method=method, model=model, note_text=note_text)
-        return await opened.sender.plan(order.ask(document, deadline=Deadline.after(None)))
+        asking = Asking.of(
+            self._settings, to=to, api=api, method=method, model=model, note_text=note_text
+        )
+        return await opened.sender.plan(asking.ask(document, deadline=Deadline.after(None)))
 
     def statistics(self) -> Statistics:
         """What the engine did and does now.
@@ -269,64 +283,9 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
-    """What is asked of every document of one call, checked once."""
-
-    settings: Settings
-    destination: Destination
-    wish: Wish
-    api: Api
-    model: Model
-
-    def ask(
-        self,
-        document: Document,
-        *,
-        deadline: Deadline,
-        row: str | None = None,
-        message_at: dt.datetime | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> Ask:
-        path = document.path
-        now = dt.datetime.now(dt.UTC)
-        return Ask(
-            document=document,
-            destination=self.destination,
-            wish=self.wish,
-            api=self.api,
-            model=self.model,
-            deadline=deadline,
-            document_id=document_id(
-                given=document.document_id,
-                source_id=self.settings.source_id,
-                destination=self.destination.name,
-                key=None if path is None else os.path.abspath(path),  # noqa: PTH100  # no disk
-            ),
-            message_at=message_at or now.replace(microsecond=now.microsecond // 1000 * 1000),
-            row=row,
-            on_progress=on_progress,
-        )
-
-    def refused(self, document: Document, error: TransferError) -> Receipt:
-        """The receipt of a document that has no identity to be sent under."""
-        return Receipt(
-            document_id=document.document_id or "",
-            source=document.shown,
-            bytes=None,
-            sha256=None,
-            api=self.api,
-            method=None,
-            model=self.model,
-            status="failed",
-            error=ReceiptError(code=error.code, message=error.message),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class _Opened:
     """Everything that lives while the engine's block runs."""
 
-    settings: Settings
     loop: asyncio.AbstractEventLoop
     closing: AsyncExitStack
     lane: Lane
@@ -357,36 +316,40 @@ class _Opened:
                 chunk_bytes=pool.chunk_bytes,
             )
             loop = asyncio.get_running_loop()
-            return cls(settings, loop, stack.pop_all(), lane, http, exchanger, sender, pool)
+            return cls(loop, stack.pop_all(), lane, http, exchanger, sender, pool)
         raise AssertionError("the block above returns or raises")
 
-    def order(
+    async def one(
         self,
-        to: str,
-        *,
-        api: Api | None,
-        method: Literal["auto", "upload", "embed"] | None,
-        model: Model | None,
-        note_text: bool | None,
-    ) -> _Order:
-        """Check what is asked of a whole call.
+        document: Document,
+        asking: Asking,
+        work: Callable[[Ask], Awaitable[Receipt]],
+        **options: Any,
+    ) -> Receipt:
+        """Do the work for one document in a slot; whatever fails has a receipt."""
+        try:
+            ask = asking.ask(document, **options)
+            async with self.pool.slot(ask.deadline):
+                return await work(ask)
+        except TransferError as error:
+            error.receipt = error.receipt or asking.refused(document, error)
+            raise
 
-        Raises:
-            ConfigError: The destination, API or model is wrong.
-        """
-        settings = self.settings
-        destination = self.settings.destination(to)
-        if api is None:
-            api = settings.api if model is None else API_OF[model]
-        if model is None:
-            fits = settings.model is not None and API_OF[settings.model] == api
-            model = settings.model if fits and settings.model is not None else default_model(api)
-        check_model(api, model)
-        by_site = settings.note_text if destination.note_text is None else destination.note_text
-        wish = Wish(
-            api=api,
-            method=method or settings.method,
-            model=model,
-            note_text=by_site if note_text is None else note_text,
-        )
-        return _Order(settings, destination, wish, api, model)
+
+class _Receipts:
+    """Receipts as they finish; at the end the failure that stopped the intake, if there was one."""
+
+    def __init__(self, receipts: AsyncIterator[Receipt], failures: list[TransferError]) -> None:
+        self._receipts = receipts
+        self._failures = failures
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Receipt:
+        try:
+            return await anext(self._receipts)
+        except StopAsyncIteration:
+            if self._failures:
+                raise self._failures[0] from None
+            raise

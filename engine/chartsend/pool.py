@@ -107,7 +107,11 @@ class Pool:
 
     @asynccontextmanager
     async def many(
-        self, items: Iterable[In] | AsyncIterable[In], work: Callable[[In], Awaitable[Out]]
+        self,
+        items: Iterable[In] | AsyncIterable[In],
+        work: Callable[[In], Awaitable[Out]],
+        *,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> AsyncGenerator[AsyncIterator[Out]]:
         """Run `work` over items of any number; give results as they finish.
 
@@ -117,12 +121,17 @@ class Pool:
         ends the block and is raised from it.
 
         Cancelled, or left early, it cancels what runs and waits for that.
+
+        Args:
+            items: What to work on.
+            work: Called for each item, in at most `slots` tasks.
+            is_over: Asked before each item; once true, no more are taken.
         """
         item_in, item_out = anyio.create_memory_object_stream[In](0)
         result_in, result_out = anyio.create_memory_object_stream[Out](0)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_feed, items, item_in)
+                tasks.start_soon(_feed, items, item_in, is_over)
                 for _ in range(self.slots):
                     tasks.start_soon(_work, item_out.clone(), result_in.clone(), work)
                 item_out.close()
@@ -138,15 +147,23 @@ class Pool:
                 stream.close()
 
 
-async def _feed(items: Iterable[In] | AsyncIterable[In], out: MemoryObjectSendStream[In]) -> None:
+async def _feed(
+    items: Iterable[In] | AsyncIterable[In],
+    out: MemoryObjectSendStream[In],
+    is_over: Callable[[], bool],
+) -> None:
     async with out:
         if not isinstance(items, AsyncIterable):
             for item in items:
+                if is_over():
+                    return
                 await out.send(item)
             return
         iterator = aiter(items)
         try:
             async for item in iterator:
+                if is_over():
+                    return
                 await out.send(item)
         finally:
             if inspect.isasyncgen(iterator):

@@ -274,6 +274,6 @@ class Progress:
     """
 
     document_id: str
-    source: str
+    source: str = field(repr=False)  # may identify a patient
     sent_bytes: int
     declared_bytes: int

@@ -8,7 +8,8 @@ import tomllib
 
 import pytest
 
-from chartsend import Coding, Document, Patient, Receipt, ReceiptError, Visit
+from chartsend import Coding, Document, Patient, Plan, Progress, Receipt, ReceiptError, Visit
+from chartsend.document import Buffer
 from chartsend.errors import InvalidDocumentError
 from chartsend.shape import MAX_TEXT_CHARS, parse_shape
 
@@ -122,6 +123,36 @@ def test_the_repr_names_fields_and_shows_no_value():
     for value in ("Quillfeather", "0000991234", "1971", "a.pdf"):
         assert value not in shown
     assert repr(Visit(number="V-1")) == "<Visit with number>"
+
+
+def test_what_stands_in_tracebacks_and_logs_shows_no_content_and_no_file_name():
+    receipt = Receipt(
+        document_id="1", source="CANARY.pdf", bytes=1, sha256=None, api="fhir", method=None,
+        model="notes", status="accepted",
+    )  # fmt: skip
+    progress = Progress(document_id="1", source="CANARY.pdf", sent_bytes=1, declared_bytes=2)
+    plan = Plan(
+        document_id="1", source="CANARY.pdf", bytes=1, api="fhir", method="embed", model="notes",
+        content_type="a/b", requests=1, request_bytes=1, warnings=(),
+    )  # fmt: skip
+
+    for thing in (Buffer(b"CANARY"), receipt, progress, plan):
+        assert "CANARY" not in repr(thing)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Document.from_bytes("text", title="x"),
+        lambda: Document.from_stream(lambda: None, size_bytes=-1, title="x"),
+        lambda: Document.from_stream(lambda: None, size_bytes=True, title="x"),
+        lambda: Document.from_stream([b"x"], size_bytes=1, title="x"),
+    ],
+    ids=["text", "negative", "bool", "no async iterator"],
+)
+def test_a_source_that_cannot_be_sent_is_refused_when_it_is_made(make):
+    with pytest.raises(InvalidDocumentError):
+        make()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import asyncio
 import anyio
 import pytest
 
-from chartsend import Document, Engine, Settings
+from chartsend import Document, Engine, Settings, TransferError
 from chartsend.aio import Deadline
 from chartsend.errors import DeadlineExceededError, InvalidDocumentError
 from chartsend.pool import LARGEST_CHUNK_BYTES, SMALLEST_CHUNK_BYTES, Pool, buffers_of, chunk_for
@@ -201,6 +201,77 @@ async def test_progress_is_told_up_to_the_last_byte(sandbox, settings_of, make_f
 
     assert told[-1].sent_bytes == told[-1].declared_bytes
     assert any(p.declared_bytes == 5_000_000 == p.sent_bytes for p in told)
+
+
+async def test_a_progress_callback_that_raises_decides_nothing(
+    sandbox, settings_of, make_file, described, caplog
+):
+    def broken(progress):
+        raise ZeroDivisionError
+
+    async with Engine(settings_of(sandbox)) as engine:
+        for size, attempts in ((1, 1), (5_000_000, 2)):
+            receipt = await engine.send(
+                Document.from_path(make_file(size)[0], **described),
+                to=sandbox.info.destination,
+                on_progress=broken,
+            )
+            assert (receipt.status, receipt.attempts) == ("accepted", attempts)
+
+    assert "on_progress raised ZeroDivisionError" in caplog.text
+
+
+async def test_fail_fast_lets_sends_under_way_end_and_then_raises(
+    sandbox, settings_of, make_file, described, baseline
+):
+    path, _ = make_file(5_000_000)
+    sandbox.fault(on="message", do="delay", seconds=0.3, times=None)
+    taken = 0
+
+    def documents():
+        nonlocal taken
+        for number in range(1000):
+            taken += 1
+            source = "/nowhere/x.pdf" if number == 4 else path
+            yield Document.from_path(source, document_id=str(number), **described)
+
+    statuses = []
+    async with Engine(settings_of(sandbox)) as engine:
+        with pytest.raises(TransferError) as caught:
+            async with engine.send_many(
+                documents(), to=sandbox.info.destination, fail_fast=True
+            ) as receipts:
+                async for receipt in receipts:  # the list is wanted although the loop ends in an error
+                    statuses.append(receipt.status)  # noqa: PERF401
+    await baseline.check()
+
+    assert caught.value.code == "source_missing"
+    assert taken < 100
+    assert statuses.count("failed") == 1
+    assert set(statuses) == {"failed", "accepted"}
+    arrived = [e for e in sandbox.events() if e["kind"] == "message"]
+    assert len(arrived) == statuses.count("accepted")
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "change"),
+    [(0, {}), (600, {"document_id": None}), (600, {"type": None})],
+    ids=["no slot in time", "no identity", "a field is missing"],
+)
+async def test_every_failure_of_a_send_has_a_receipt(
+    sandbox, settings_of, described, deadline_s, change
+):
+    fields = {"document_id": "1", **described, **change}
+    async with Engine(settings_of(sandbox)) as engine:
+        with pytest.raises(TransferError) as caught:
+            await engine.send(
+                Document.from_bytes(b"x", title="x.txt", **fields),
+                to=sandbox.info.destination,
+                deadline_s=deadline_s,
+            )
+
+    assert caught.value.receipt.status == "failed"
+    assert caught.value.receipt.error.code == caught.value.code
 
 
 async def test_an_engine_that_is_not_open_says_so(make_file, described):

@@ -1,6 +1,7 @@
-"""One document through every step, told to the journal: `Sender` does it, `Ask` says what is wanted."""
+"""One document through every step, told to the journal: `Asking` says what, `Sender` does it."""
 
 from .ask import Ask, Plan
+from .asking import Asking
 from .sender import Sender
 
-__all__ = ["Ask", "Plan", "Sender"]
+__all__ = ["Ask", "Asking", "Plan", "Sender"]

@@ -71,7 +71,7 @@ class Plan:
     """
 
     document_id: str
-    source: str
+    source: str = field(repr=False)  # may identify a patient
     bytes: int
     api: Api
     method: Method

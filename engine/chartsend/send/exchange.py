@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import anyio
 
 from ..aio import close_within
-from ..errors import AuthRejectedError, Phase, TransferError, Verdict
+from ..errors import AuthRejectedError, Phase, RateLimitedError, TransferError, Verdict
 from ..ports import Operation, Progress
 from ..redox import replies
 from ..transport.body import StreamingBody
@@ -87,7 +87,10 @@ class Exchanger:
 
         def count(error: TransferError) -> None:
             self.retries += 1
-            _log.warning(
+            # A 429 pauses everything: that is told once, where it pauses.
+            level = logging.DEBUG if isinstance(error, RateLimitedError) else logging.WARNING
+            _log.log(
+                level,
                 "document %s: %s will be tried again after %s",
                 ask.row or ask.document_id,
                 step.operation.value,
@@ -175,19 +178,24 @@ def _progress(ask: Ask, declared_bytes: int) -> Callable[[int], None] | None:
     if on_progress is None:
         return None
     last_s = anyio.current_time()
+    is_broken = False
 
     def report(sent_bytes: int) -> None:
-        nonlocal last_s
+        nonlocal last_s, is_broken
         now = anyio.current_time()
-        if now - last_s >= PROGRESS_EVERY_S or sent_bytes == declared_bytes:
-            last_s = now
-            on_progress(
-                Progress(
-                    document_id=ask.document_id,
-                    source=ask.document.name,
-                    sent_bytes=sent_bytes,
-                    declared_bytes=declared_bytes,
-                )
-            )
+        if is_broken or (now - last_s < PROGRESS_EVERY_S and sent_bytes != declared_bytes):
+            return
+        last_s = now
+        progress = Progress(
+            document_id=ask.document_id,
+            source=ask.document.name,
+            sent_bytes=sent_bytes,
+            declared_bytes=declared_bytes,
+        )
+        try:
+            on_progress(progress)
+        except Exception as exc:  # noqa: BLE001  # a display must not decide what becomes of a document
+            is_broken = True
+            _log.warning("on_progress raised %s; this body goes on without it", type(exc).__name__)
 
     return report

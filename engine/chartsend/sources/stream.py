@@ -13,7 +13,6 @@ import anyio
 
 from ..aio import close_within
 from ..errors import (
-    InvalidDocumentError,
     SourceChangedError,
     SourceUnreadableError,
     StallTimeoutError,
@@ -35,8 +34,6 @@ class StreamSource:
     __slots__ = ("_read_s", "_started", "_stream")
 
     def __init__(self, stream: Stream, *, read_s: float) -> None:
-        if stream.size_bytes < 0:
-            raise InvalidDocumentError("a stream's size_bytes is 0 or more")
         self._stream = stream
         self._read_s = read_s
         self._started = False

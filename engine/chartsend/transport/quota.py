@@ -6,6 +6,7 @@ nobody knows when in between the server counted it.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,8 @@ from ..errors import DeadlineExceededError, Phase
 
 if TYPE_CHECKING:
     from ..aio import Deadline
+
+_log = logging.getLogger("chartsend")
 
 SHARE: Final = 0.98
 """How much of the documented quota is used: clocks and counters differ a little."""
@@ -72,7 +75,10 @@ class Quota:
 
     def pause(self, seconds: float) -> None:
         """The server said 429: send nothing for so long."""
-        self._paused_until = max(self._paused_until, anyio.current_time() + seconds)
+        now = anyio.current_time()
+        if now >= self._paused_until:
+            _log.warning("the server says that the request quota is used up: pausing %.1f s", seconds)
+        self._paused_until = max(self._paused_until, now + seconds)
 
     def learn(self, requests: int) -> None:
         """The server named its limit (`X-RateLimit-Limit`)."""
