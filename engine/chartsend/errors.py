@@ -54,6 +54,7 @@ class TransferError(Exception):
         status: HTTP status of the answer, if there was one.
         retry_after_s: What the server asked to wait, in seconds, already clamped; or None.
         document_id: The document concerned, once it is known.
+        is_last: No further attempt is possible here, whatever the verdict says of the operation.
         receipt: The receipt of the failed send, set by `Engine.send`; otherwise None.
     """
 
@@ -79,8 +80,15 @@ class TransferError(Exception):
         self.phase = phase
         self.status = status
         self.retry_after_s = retry_after_s
+        self.is_last = False
         self.document_id: str | None = None
         self.receipt: object | None = None
+
+    def end_here(self, why: str) -> None:
+        """No further attempt is possible, whatever the verdict says; add why to the text."""
+        self.is_last = True
+        self.message = f"{self.message}; {why}"
+        self.args = (self.message,)
 
 
 class ConfigError(TransferError):

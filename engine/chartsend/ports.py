@@ -105,7 +105,7 @@ class Reply:
 
     Attributes:
         status: 100 to 999, as sent.
-        headers: Names in lower case; of repeated headers the first.
+        headers: Names in lower case; repeated ones joined by commas (RFC 9110 section 5.3).
         body: At most the request's cap.
         was_early: It came before the whole body had left: then a success is no success.
         was_whole: The body's last chunk was released, so the server may have the whole of it.

@@ -131,3 +131,11 @@ def test_only_what_all_documents_share_stops_a_run():
 
 def test_every_code_has_a_meaning():
     assert set(exits.MEANINGS) == {0, 1, 2, 3, 4, 5, 6, 7, 130, 143}
+
+
+def test_a_receipt_that_could_not_be_written_is_no_success():
+    assert code_of(OK, unwritten=1) == 1
+    assert code_of(LATER, unwritten=1) == 1
+    assert code_of(DOUBT, unwritten=1) == 1
+    assert code_of(CONFIG, unwritten=1) == 2
+    assert code_of(OK, unwritten=1, signal=143) == 143

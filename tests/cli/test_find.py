@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from chartsend.cli.find import Skipped, look, walk
+from chartsend.cli.own import Own
 
 PDF = b"%PDF-1.4\n"
+NOTHING = Own()
 
 
-def found(*arguments):
+def found(*arguments, own=NOTHING):
     skipped = Skipped()
     roots = look([str(argument) for argument in arguments], skipped)
-    paths = [os.path.relpath(path) for path in walk(roots, skipped)]
+    paths = [os.path.relpath(path) for path in walk(roots, skipped, own)]
     return paths, roots.missing, {key: n for key, n in skipped.counts.items() if n}
 
 
@@ -62,6 +64,38 @@ def test_a_sidecar_that_a_glob_or_a_person_names_is_not_sent_either():
 
     assert found("s/*")[0] == ["s/a.pdf"]
     assert found("s/a.pdf.json") == ([], (), {"sidecars": 1})
+
+
+def test_the_sidecar_of_whatever_is_left_out_is_left_out_too():
+    write("s/l.pdf.json", "s/p.json", "s/.h.pdf", "s/.h.pdf.json", "s/dir/a.pdf", "s/dir.json")
+    Path("s/l.pdf").symlink_to("nowhere.pdf")
+    os.mkfifo("s/p")
+
+    paths, _, skipped = found("s")
+
+    assert paths == ["s/dir.json", "s/dir/a.pdf"]  # a folder has no sidecar
+    assert skipped == {"links": 1, "special": 1, "dot_files": 2, "sidecars_alone": 2}
+    assert found("s/*.json") == (["s/dir.json"], (), {"sidecars_alone": 2})
+    assert found("s/l.pdf", "s/l.pdf.json") == (["s/l.pdf"], (), {"sidecars": 1})
+
+
+def test_what_is_the_runs_own_is_left_out_of_folders_and_globs_under_each_of_its_names():
+    write("s/a.pdf", "s/key.pem", "store/deep/b.pdf", "other/key.pem")
+    os.link("s/key.pem", "s/again.pem")
+    own = Own.of(["./s/../s/key.pem", "none", None], folder=Path("store"))
+
+    assert found(".", own=own) == (["other/key.pem", "s/a.pdf"], (), {"own": 2, "own_folders": 1})
+    assert found("s/*", own=own) == (["s/a.pdf"], (), {"own": 2})
+    assert found("s/key.pem", own=own)[0] == ["s/key.pem"]  # refused where it is to be sent
+    assert found("s/*", "s/key.pem", own=own)[0] == ["s/a.pdf", "s/key.pem"]
+
+
+def test_what_is_no_regular_file_is_nobodys_own():
+    write("s/a.pdf")
+    os.mkfifo("pipe")
+
+    assert not Own.of(["pipe", "s"]).holds("pipe")
+    assert not Own.of(["pipe", "s"]).holds("s")
 
 
 def test_a_quoted_glob_is_expanded_here(tmp_path):

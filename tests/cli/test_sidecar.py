@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from chartsend.cli.sidecar import read_metadata, read_sidecar
+from chartsend.cli.sidecar import is_lone_sidecar, read_metadata, read_sidecar
 from chartsend.errors import ConfigError, InvalidDocumentError
 
 
@@ -85,6 +85,29 @@ def test_a_sidecar_that_is_no_file_is_refused_without_waiting(tmp_path, make):
     make(tmp_path / "a.pdf.json")
 
     assert "not a regular file" in refused(str(tmp_path / "a.pdf"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_one"),
+    [
+        ("gone.pdf.json", '{"patient": {"first_name": "A"}}', True),
+        ("gone.pdf.json", '{"patient": {"frist_name": "A"}}', True),
+        ("gone.pdf.json", '{"document_id": "d", "to": "x"}', True),
+        ("folder.json", '{"type": "Note"}', True),
+        ("gone.pdf.json", '{"title": "A"}', False),
+        ("gone.pdf.json", "{}", False),
+        ("gone.pdf.json", '{"type": "Bundle", "entry": []}', False),
+        ("gone.pdf.json", '[{"type": "Note"}]', False),
+        ("gone.pdf.json", '{"type": "Note"', False),
+        ("report.json", '{"type": "Note"}', False),
+        ("gone.pdf.txt", '{"type": "Note"}', False),
+    ],
+)
+def test_a_description_without_its_file_is_told_from_a_json_document(tmp_path, name, content, is_one):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / name).write_text(content)
+
+    assert is_lone_sidecar(str(tmp_path / name)) is is_one
 
 
 def test_metadata_is_json_or_toml(tmp_path):

@@ -201,6 +201,41 @@ def test_programs_and_archives_are_refused_unless_the_type_is_given(name, head, 
     assert resolve(name, head, given="application/x-thing") == "application/x-thing"
 
 
+@pytest.mark.parametrize("name", ["k.pem", "k.txt", "k", "k.pdf"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"-----BEGIN PRIVATE KEY-----\nMIIE",
+        b"-----BEGIN RSA PRIVATE KEY-----\r\nMIIE",
+        b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n",
+        b"-----BEGIN OPENSSH PRIVATE KEY-----\n",
+        b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n",
+        b"\xef\xbb\xbf\n -----BEGIN PRIVATE KEY-----\n",
+        b"-----BEGIN EC PARAMETERS-----\nBggq\n-----BEGIN EC PRIVATE KEY-----\n",
+    ],
+)
+def test_a_private_key_is_refused_unless_the_type_is_given(name, head):
+    with pytest.raises(TypeMismatchError, match="a private key") as caught:
+        resolve(name, head)
+
+    assert "MIIE" not in caught.value.message
+    assert resolve(name, head, given="text/plain") == "text/plain"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"-----BEGIN PUBLIC KEY-----\nMIIB",
+        b"-----BEGIN CERTIFICATE-----\nMIIB",
+        b"A letter about -----BEGIN PRIVATE KEY-----\n",
+        b"-----BEGIN NOTES-----\nabout -----BEGIN PRIVATE KEY-----\n",
+        b"PRIVATE KEY",
+    ],
+)
+def test_what_only_speaks_of_a_private_key_is_a_text(head):
+    assert resolve("a.txt", head) == "text/plain"
+
+
 @pytest.mark.parametrize(
     "given",
     [

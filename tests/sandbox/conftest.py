@@ -179,6 +179,22 @@ class Client:
         )
 
 
+class ReadAhead:
+    """One buffered reader for all answers of a connection: what it read ahead is not lost."""
+
+    def __init__(self, sock):
+        self.file = sock.makefile("rb")
+
+    def makefile(self, *_):
+        return self
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def close(self):
+        """The connection goes on after an answer."""
+
+
 class Wire:
     """A bare socket to the sandbox, for everything that a decent client does not do."""
 
@@ -186,6 +202,7 @@ class Wire:
         parts = urlsplit(url)
         self.host = parts.netloc
         self.socket = socket.create_connection((parts.hostname, parts.port), timeout=timeout_s)
+        self.reader = ReadAhead(self.socket)
 
     def head(self, method, path, headers, length=None):
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}"]
@@ -210,18 +227,19 @@ class Wire:
         return sent
 
     def answer(self):
-        response = http.client.HTTPResponse(self.socket)
+        response = http.client.HTTPResponse(self.reader)
         response.begin()
         return Answer(response.status, response.headers, response.read())
 
     def everything(self):
         """Read to the end of the connection; an RST raises ConnectionResetError."""
         content = b""
-        while piece := self.socket.recv(65536):
+        while piece := self.reader.read1(65536):
             content += piece
         return content
 
     def close(self):
+        self.reader.file.close()
         self.socket.close()
 
 

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import hashlib
 import os
-import threading
 import time
 
 import anyio
@@ -100,28 +99,26 @@ async def test_a_file_that_changes_while_it_is_sent_is_sent_anew_or_not_at_all(
 
 @pytest.mark.parametrize("method", ["upload", "embed"])
 async def test_a_file_that_goes_on_growing_is_given_up_and_nothing_was_committed(
-    engine_for, sandbox, tmp_path, method
+    engine_for, sandbox, tmp_path, monkeypatch, method
 ):
     path = tmp_path / "a.pdf"
     path.write_bytes(pattern(2_000_000))
-    stop = threading.Event()
+    monkeypatch.setattr("chartsend.send.exchange.PROGRESS_EVERY_S", 0.0)  # told of every chunk
+    growths = 0
 
-    def write():
-        with open(path, "ab", buffering=0) as file:
-            while not stop.wait(0.002):
+    def a_line_more(progress) -> None:
+        nonlocal growths
+        if progress.sent_bytes < progress.declared_bytes:
+            growths += 1
+            with open(path, "ab") as file:
                 file.write(b"a line\n")
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    sandbox.fault(do="slow_read", on="any", bytes_per_s=20_000_000, times=None)
-    try:
-        async with engine_for(sandbox) as engine:
-            error = await outcome(engine, at(path), method=method)
-    finally:
-        stop.set()
-        writer.join()
+    async with engine_for(sandbox) as engine:
+        error = await outcome(engine, at(path), method=method, on_progress=a_line_more)
     assert isinstance(error, SourceChangedError)
     assert error.receipt.status == "failed"
+    assert error.receipt.attempts == 3
+    assert growths > 3
     assert sandbox.events("message") == sandbox.events("blob") == []
 
 

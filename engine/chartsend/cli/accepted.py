@@ -52,7 +52,7 @@ class EarlierRun:
                     f"--skip-accepted: line {number} is not a receipt; if it was cut off, look up"
                     " what became of that document, then remove the line"
                 ) from None
-            key = _key(receipt.document_id)
+            key = digest(receipt.document_id)
             if receipt.status == "accepted":
                 run._accepted.add(key)
             elif receipt.status == "in_doubt":
@@ -61,11 +61,12 @@ class EarlierRun:
 
     def status(self, document_id: str) -> Earlier | None:
         """What the earlier run says of a document; None when it did not send it."""
-        key = _key(document_id)
+        key = digest(document_id)
         if key in self._accepted:
             return "accepted"
         return "in_doubt" if key in self._in_doubt else None
 
 
-def _key(document_id: str) -> bytes:
+def digest(document_id: str) -> bytes:
+    """16 bytes that stand for an id, so that many ids take little memory."""
     return hashlib.blake2b(document_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()

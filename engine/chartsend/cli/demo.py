@@ -33,7 +33,8 @@ def private_sandbox(to: str, overrides: Mapping[str, object]) -> Generator[Loade
 
     Settings().destination(to)
     try:
-        process = SandboxProcess.start("--destination", to)
+        # Its clients do not pace themselves, so a limit here would only meet a large folder.
+        process = SandboxProcess.start("--quota", "off", "--destination", to)
     except SandboxError as exc:
         raise click.ClickException(f"the private sandbox did not start: {exc}") from None
     with process:

@@ -42,7 +42,7 @@ TERMINATED: Final = 143
 
 MEANINGS: Final = {
     ACCEPTED: "every document was accepted",
-    SOME_FAILED: "some documents failed",
+    SOME_FAILED: "some documents failed, or a receipt could not be written",
     USAGE: "wrong usage, or a setting is missing or wrong",
     IN_DOUBT: "none failed, some may or may not be in the chart",
     NO_SOURCE: "nothing was found to send",
@@ -109,6 +109,7 @@ class Outcome:
         in_doubt: Documents that may have been taken.
         planned: Documents that a dry run would send.
         skipped: Documents left out on purpose, because an earlier run sent them.
+        unwritten: Receipts that stdout did not take; what they said is lost to a script.
         stopped: Whether the run ended before it had tried every document.
         signal: The exit code of the signal that stopped the run, or None.
         failures: Documents that were not taken, by the exit code that each alone would give.
@@ -118,6 +119,7 @@ class Outcome:
     in_doubt: int = 0
     planned: int = 0
     skipped: int = 0
+    unwritten: int = 0
     stopped: bool = False
     signal: int | None = None
     failures: Counter[int] = field(default_factory=Counter[int])
@@ -142,13 +144,20 @@ class Outcome:
             error = receipt.error
             self.failures[of_code(error.code, error.message) if error else SOME_FAILED] += 1
 
-    def exit_code(self) -> int:
-        """The code of the whole run, by the table and its precedence."""
+    def _codes(self) -> set[int]:
+        """The codes that apply, before some of them take others' place."""
         codes = set(self.failures)
         if self.signal is not None:
             codes.add(self.signal)
         if self.in_doubt:
             codes.add(IN_DOUBT)
+        if self.unwritten:
+            codes.add(SOME_FAILED)
+        return codes
+
+    def exit_code(self) -> int:
+        """The code of the whole run, by the table and its precedence."""
+        codes = self._codes()
         only_temporary = codes == {TEMPORARY} and not self.accepted
         if TEMPORARY in codes and not only_temporary:
             codes.add(SOME_FAILED)

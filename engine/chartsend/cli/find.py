@@ -1,7 +1,8 @@
 """Which files the arguments of `send` mean: files, folders, globs.
 
 The one rule: nothing is sent by accident. In a folder, links and names that begin with a dot are
-left out and counted; a sidecar is used and never sent; a file that is named twice is sent once.
+left out and counted, and so is what the run itself uses; a sidecar is used and never sent; a file
+that is named twice is sent once.
 
 Folders are read one at a time and in order, so the memory is that of the largest single folder.
 """
@@ -17,11 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from .own import Own
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
 SIDECAR: Final = ".json"
 """`a.pdf.json` beside `a.pdf` describes it."""
+_NOTHING: Final = Own()
 
 
 @dataclass(slots=True)
@@ -30,7 +34,9 @@ class Skipped:
 
     Attributes:
         counts: `links`, `dot_files`, `special` (pipes, sockets, devices), `sidecars` (they were
-            used), `repeated` (named twice), `unreadable` (folders that cannot be listed).
+            used), `sidecars_alone` (of an entry that is left out itself), `repeated` (named
+            twice), `unreadable` (folders that cannot be listed), `own` and `own_folders` (what
+            the run itself uses).
     """
 
     counts: Counter[str] = field(default_factory=Counter[str])
@@ -43,13 +49,15 @@ class Roots:
     Attributes:
         paths: Files and folders that exist, in the order given, none inside another.
         missing: Arguments for which there is nothing; a glob that matches nothing is one.
+        globbed: Those of `paths` that only a glob named.
     """
 
     paths: tuple[str, ...]
     missing: tuple[str, ...]
+    globbed: frozenset[str] = frozenset()
 
 
-def look(arguments: Iterable[str], skipped: Skipped) -> Roots:
+def look(arguments: Sequence[str], skipped: Skipped) -> Roots:
     """Sort the arguments into what exists and what does not, and expand globs.
 
     A shell expands `scans/*.pdf` itself; quoted, it arrives here. A name that exists is taken as
@@ -57,6 +65,7 @@ def look(arguments: Iterable[str], skipped: Skipped) -> Roots:
     """
     found: list[str] = []
     missing: list[str] = []
+    globbed: set[str] = set()
     for argument in arguments:
         if os.path.lexists(argument):
             found.append(argument)
@@ -66,11 +75,13 @@ def look(arguments: Iterable[str], skipped: Skipped) -> Roots:
             files = [path for path in matches if not Path(path).is_symlink()]
             skipped.counts["links"] += len(matches) - len(files)
             found.extend(files)
+            globbed.update(files)
             if not matches:
                 missing.append(argument)
         else:
             missing.append(argument)
-    return Roots(tuple(_without_repeats(found, skipped)), tuple(missing))
+    paths = tuple(_without_repeats(found, skipped))
+    return Roots(paths, tuple(missing), frozenset(globbed.difference(arguments)))
 
 
 def _without_repeats(paths: list[str], skipped: Skipped) -> Iterator[str]:
@@ -95,35 +106,52 @@ def _is_inside(path: str, folders: set[str]) -> bool:
     return any(str(parent) in folders for parent in Path(path).parents)
 
 
-def walk(roots: Roots, skipped: Skipped) -> Iterator[str]:
+def walk(roots: Roots, skipped: Skipped, own: Own = _NOTHING) -> Iterator[str]:
     """Every file to send, lazily: an argument that is a file, and the files under folders.
 
-    A path that was named itself is taken as it stands, link or dot-file or not: whether it can
-    be sent is for the sender to say.
+    A path that was named itself is taken as it stands, link or dot-file or one of the run's own:
+    whether it can be sent is for the sender to say.
     """
+    named = frozenset(roots.paths)
     for root in roots.paths:
         if _is_folder(root):
-            yield from _walk_folder(root, skipped)
-        elif root.endswith(SIDECAR) and _is_file(root.removesuffix(SIDECAR)):
-            skipped.counts["sidecars"] += 1
+            yield from _walk_folder(root, skipped, own)
+        elif root in roots.globbed and own.holds(root):
+            skipped.counts["own"] += 1
+        elif root.endswith(SIDECAR) and _is_entry(beside := root.removesuffix(SIDECAR)):
+            is_used = beside in named or _is_file(beside)
+            skipped.counts["sidecars" if is_used else "sidecars_alone"] += 1
         else:
             yield root
 
 
-def _walk_folder(folder: str, skipped: Skipped) -> Iterator[str]:
-    for name in (names := _list(folder, skipped)):
+def _walk_folder(folder: str, skipped: Skipped, own: Own) -> Iterator[str]:
+    if own.holds(folder):
+        skipped.counts["own_folders"] += 1
+        return
+    names, left_out = _list(folder, skipped)
+    for name in names:
         path = f"{folder.rstrip('/')}/{name}"
+        beside = name.removesuffix(SIDECAR)
         if name.endswith("/"):
-            yield from _walk_folder(path[:-1], skipped)
-        elif name.endswith(SIDECAR) and _has(names, name.removesuffix(SIDECAR)):
+            yield from _walk_folder(path[:-1], skipped, own)
+        elif own.holds(path):
+            skipped.counts["own"] += 1
+        elif beside != name and _has(names, beside):
             skipped.counts["sidecars"] += 1
+        elif beside != name and beside in left_out:
+            skipped.counts["sidecars_alone"] += 1
         else:
             yield path
 
 
-def _list(folder: str, skipped: Skipped) -> list[str]:
-    """Names of one folder, sorted as whole paths sort; a folder's name ends with a slash."""
+def _list(folder: str, skipped: Skipped) -> tuple[list[str], set[str]]:
+    """Names of one folder, sorted as whole paths sort, and those that are left out for their kind.
+
+    A folder's name ends with a slash.
+    """
     names: list[str] = []
+    left_out: set[str] = set()
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -131,16 +159,18 @@ def _list(folder: str, skipped: Skipped) -> list[str]:
                     skipped.counts["dot_files"] += 1
                 elif entry.is_symlink():
                     skipped.counts["links"] += 1
+                    left_out.add(entry.name)
                 elif entry.is_dir(follow_symlinks=False):
                     names.append(f"{entry.name}/")
                 elif entry.is_file(follow_symlinks=False):
                     names.append(entry.name)
                 else:
                     skipped.counts["special"] += 1
+                    left_out.add(entry.name)
     except OSError:
         skipped.counts["unreadable"] += 1
     names.sort()
-    return names
+    return names, left_out
 
 
 def _has(names: list[str], name: str) -> bool:
@@ -154,6 +184,11 @@ def _is_folder(path: str) -> bool:
 
 def _is_file(path: str) -> bool:
     return stat.S_ISREG(_mode(path))
+
+
+def _is_entry(path: str) -> bool:
+    """Whether something is there, whatever it is, that a sidecar can describe: all but a folder."""
+    return os.path.lexists(path) and (Path(path).is_symlink() or not _is_folder(path))
 
 
 def _mode(path: str) -> int:

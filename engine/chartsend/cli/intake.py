@@ -15,9 +15,11 @@ from ..document import Document, Receipt, ReceiptError
 from ..errors import InvalidDocumentError, TransferError
 from ..redox.identity import document_id
 from ..shape import parse_shape
+from .accepted import digest
 from .describe import merge
 from .find import absolute, walk
-from .sidecar import read_sidecar
+from .own import Own
+from .sidecar import is_lone_sidecar, read_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -69,6 +71,7 @@ class Intake:
         route: For receipts of sources that never become documents.
         complete: Makes a merged description whole; the private sandbox's made-up patient.
         earlier: What an earlier run sent.
+        own: What the run itself uses, which is never sent.
         summary: Counts what is skipped and held back.
         refuse: Awaited with the receipt of each source whose description is bad.
     """
@@ -80,8 +83,10 @@ class Intake:
     summary: Summary
     complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
     earlier: EarlierRun | None = None
+    own: Own = field(default_factory=Own)
     refuse: Callable[[Receipt], Awaitable[None]] = _forget
     _ready: list[Document] = field(default_factory=list[Document])
+    _given_ids: set[bytes] = field(default_factory=set[bytes])
     _lane: Lane = field(default_factory=lambda: Lane(threads=1, name="intake"))
     _folders: Shared = field(default_factory=lambda: Shared(lambda: None))
     _paths: Iterator[str] = field(default_factory=lambda: iter(()))
@@ -89,7 +94,7 @@ class Intake:
     _is_exhausted: bool = False
 
     def __post_init__(self) -> None:
-        self._paths = itertools.chain(walk(self.roots, self.skipped), self.roots.missing)
+        self._paths = itertools.chain(walk(self.roots, self.skipped, self.own), self.roots.missing)
 
     @property
     def is_reading(self) -> bool:
@@ -144,14 +149,17 @@ class Intake:
     def _look_at(self, path: str, found: _Found) -> None:
         described: Mapping[str, Any] = self.defaults
         try:
+            self._check_is_no_document_of_ours(path)
             sidecar = read_sidecar(path)
             found.sidecars += bool(sidecar)
             described = self.complete(merge(sidecar, self.defaults))
             document = parse_shape(Document, {**described, "path": path})
             ident = self._identity(document.document_id, path)
+            if document.document_id is not None:
+                self._check_is_given_once(ident)
         except InvalidDocumentError as exc:
             given = described.get("document_id")
-            usable = given if isinstance(given, str) and given.strip() else None
+            usable = given if isinstance(given, str) and self._is_free(given) else None
             found.refused.append(self._failed(path, usable, exc))
             return
         match self.earlier.status(ident) if self.earlier else None:
@@ -161,6 +169,32 @@ class Intake:
                 found.held_back.append(ident)
             case None:
                 found.documents.append(document)
+
+    def _check_is_no_document_of_ours(self, path: str) -> None:
+        if self.own.holds(path):
+            raise InvalidDocumentError(
+                "this run itself uses this file (settings, key, description or receipts), so it is"
+                " no document to send: leave it out"
+            )
+        if is_lone_sidecar(path):
+            raise InvalidDocumentError(
+                "a sidecar without its file: it describes a document that is not there, and is not"
+                " sent itself; bring its file back, or rename it if it is a document"
+            )
+
+    def _check_is_given_once(self, ident: str) -> None:
+        """Refuse an id that was given before in this run. Derived ids differ as their paths do."""
+        if not self._is_free(ident):
+            raise InvalidDocumentError(
+                "its document_id was given to another file of this run already; sent under the same"
+                " id, one would replace the other: give each file an id of its own",
+                problems=("document_id is given twice",),
+            )
+        self._given_ids.add(digest(ident))
+
+    def _is_free(self, given: str) -> bool:
+        """Whether an id can stand for one file: a receipt with another's would speak for both."""
+        return bool(given.strip()) and digest(given) not in self._given_ids
 
     def failed(self, document: Document, error: TransferError) -> Receipt:
         """The receipt of a document that failed before its first request."""

@@ -196,6 +196,7 @@ class Run:
             self._summary.planned_bytes += plan.bytes
             self._summary.planned_requests += plan.requests
             await self._show.plan(plan)
+            self._check_stdout()
 
     async def _take(self, receipt: Receipt) -> None:
         """Show and count one receipt, and see whether it ends the run."""
@@ -203,8 +204,7 @@ class Run:
         self._flow.finish(receipt)
         self._summary.add(receipt)
         await self._show.receipt(receipt)
-        if self._show.broken is not None:
-            self._drain(self._show.broken)
+        self._check_stdout()
         if receipt.status == "accepted":
             self._forbidden = 0
             return
@@ -214,6 +214,12 @@ class Run:
             self._stop("every other document would be refused for the same reason")
         elif self._job.fail_fast:
             self._stop("a document was not accepted (--fail-fast)")
+
+    def _check_stdout(self) -> None:
+        """A line that could not be written ends the run: nobody would learn of the others."""
+        if self._show.broken is not None:
+            self._summary.outcome.unwritten += 1
+            self._drain(self._show.broken)
 
     def _stop(self, why: str) -> None:
         """Start nothing more; what is under way goes on."""

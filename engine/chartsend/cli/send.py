@@ -64,7 +64,8 @@ Accepted means taken by Redox; the receiver files it later.
 def send(ctx: click.Context, /, **given: Any) -> None:
     """Send files, folders and globs, and say of each what became of it.
 
-    Folders are sent whole, in order; links and names that begin with a dot are left out.
+    Folders are sent whole, in order; links, names that begin with a dot, and the files that the run
+    itself uses are left out.
     """
     from .sending import Given, Sending  # noqa: PLC0415  # the engine costs 400 ms
 

@@ -25,6 +25,7 @@ from .descriptors import fit
 from .exits import NO_SOURCE
 from .intake import Intake, Route
 from .made_up import fill
+from .own import Own
 from .progress import make_bar, say
 from .run import Job, Run, leave
 from .show import Show
@@ -81,18 +82,21 @@ class Sending:
             raise ConfigError("stdout is closed; the receipts need it, if only to be thrown away")
         roots = find.look(self._given.paths, self._skipped)
         left_out = find.Skipped()
-        if next(find.walk(roots, left_out), None) is None:
+        if next(find.walk(roots, left_out, self._own()), None) is None:
             self._say_nothing_found(left_out)
             return NO_SOURCE
-        self._check_one_document(roots)
         metadata = read_metadata(self._given.metadata) if self._given.metadata else {}
         earlier = _read_receipts(self._given.skip_accepted)
         with contextlib.ExitStack() as stack:
             loaded = self._load(stack)
+            own = self._own(loaded)
+            self._check_one_document(roots, own)
             settings = self._fitted(loaded.settings)
             described = merge(from_options(self._given.described), merge(metadata, loaded.document))
             route = self._route(settings)
-            intake = Intake(roots, self._skipped, described, route, self._summary, earlier=earlier)
+            intake = Intake(
+                roots, self._skipped, described, route, self._summary, earlier=earlier, own=own
+            )
             if self._given.sandbox:
                 self._say_made_up(described, route)
                 intake.complete = lambda whole: fill(whole, model=route.model)[0]
@@ -160,11 +164,21 @@ class Sending:
         destination = settings.destination(given.to).name
         return Route(api, model, settings.source_id, destination)
 
-    def _check_one_document(self, roots: find.Roots) -> None:
+    def _own(self, loaded: Loaded | None = None) -> Own:
+        """What this run uses itself, as far as that is known before and after its settings."""
+        used: list[str | Path | None] = [self._given.metadata, self._given.skip_accepted]
+        if loaded is None:
+            return Own.of(used)
+        settings = loaded.settings
+        used += [loaded.file, settings.auth.key_file, settings.auth.secret_file, settings.ca_file]
+        store = loaded.file.parent if self._given.sandbox and loaded.file else None
+        return Own.of(used, folder=store)
+
+    def _check_one_document(self, roots: find.Roots, own: Own) -> None:
         """An id names one document; sent under the same id, the others would replace the first."""
         if not self._given.described.get("document_id"):
             return
-        sources = itertools.chain(find.walk(roots, find.Skipped()), roots.missing)
+        sources = itertools.chain(find.walk(roots, find.Skipped(), own), roots.missing)
         if len(list(itertools.islice(sources, 2))) > 1:
             raise click.UsageError("--document-id names one document, and there are several files.")
 

@@ -10,7 +10,10 @@ import json
 import os
 import stat
 import tomllib
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
+
+import msgspec
 
 from ..document import Document
 from ..errors import ConfigError, InvalidDocumentError
@@ -26,6 +29,14 @@ MAX_DESCRIPTION_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 32
 # Each of these names one document; from --metadata it would give many documents one identity.
 _NOT_A_DEFAULT: Final = ("path", "document_id", "replaces")
+# Whose or which document it is: no JSON file of another kind has only keys of a description and one
+# of these.
+_TELLING: Final = frozenset(
+    {
+        *("patient", "provider", "authenticator", "visit", "order"),
+        *("type", "type_codings", "document_id", "replaces"),
+    }
+)
 _BATCH_ONLY: Final = frozenset({"to", "api", "model", "method"})
 
 
@@ -55,6 +66,24 @@ def read_sidecar(path: str) -> dict[str, Any]:
         raise InvalidDocumentError("the sidecar has `path`; it describes the file it stands beside")
     parse_shape(Document, described)
     return described
+
+
+def is_lone_sidecar(path: str) -> bool:
+    """Whether a file that is about to be sent is a description whose own file is not there.
+
+    That is `NAME.EXTENSION.json` (or `NAME.json` beside a folder NAME) with nothing but keys of a
+    description, one of which says whose or which document it is. Values are not looked at: one
+    that is wrong makes it no document.
+    """
+    beside = path.removesuffix(SIDECAR)
+    if beside == path or not (PurePath(beside).suffix or Path(beside).is_dir()):
+        return False
+    try:
+        described = _decode_json(_read(path))
+    except _UnreadableError:
+        return False
+    names = {each.encode_name for each in msgspec.structs.fields(Document)} | _BATCH_ONLY
+    return set(described) <= names and not _TELLING.isdisjoint(described)
 
 
 def read_metadata(path: str) -> dict[str, Any]:

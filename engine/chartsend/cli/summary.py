@@ -27,6 +27,9 @@ _WORDS: Final = {
     "links": ("link", "links"),
     "dot_files": ("name that begins with a dot", "names that begin with a dot"),
     "special": ("pipe, socket or device", "pipes, sockets or devices"),
+    "sidecars_alone": ("sidecar of a file that is left out", "sidecars of files that are left out"),
+    "own": ("file of chartsend's own", "files of chartsend's own"),
+    "own_folders": ("folder of chartsend's own", "folders of chartsend's own"),
     "repeated": ("file named twice", "files named twice"),
     "unreadable": ("folder that cannot be read", "folders that cannot be read"),
 }
@@ -172,6 +175,9 @@ class Summary:
                 "Held back, because they were in doubt before: once you have looked, remove their"
                 f" lines from the receipts to send them again: {self.held_back}."
             )
+        if self.outcome.unwritten:
+            lost = _count(self.outcome.unwritten, "receipt", "receipts")
+            yield f"{lost} could not be written; the lines above say of which documents."
         if self.outcome.stopped:
             yield "Stopped before the end: what has no receipt was not sent."
 

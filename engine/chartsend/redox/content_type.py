@@ -50,6 +50,9 @@ _PROLOGUE = re.compile(rb"\A(?:<\?[^>]*>|<!--.*?-->|\s)*", re.DOTALL)
 _HTML = re.compile(rb"(?:<!doctype\s+html|<html|<head|<body)\b", re.IGNORECASE)
 _CDA = re.compile(rb"<(?:[A-Za-z_][\w.-]{0,20}:)?ClinicalDocument\b")
 _SVG = re.compile(rb"(?:<!doctype\s+svg|<svg)\b", re.IGNORECASE)
+# RFC 7468 and its forerunners; a key may follow its parameters or certificate.
+_PEM: Final = b"-----BEGIN "
+_PRIVATE_KEY = re.compile(rb"^-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----", re.MULTILINE)
 # Tab, line ends, form feed and escape (in printer output) are at home in text.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -101,11 +104,16 @@ def resolve_content_type(*, name: str, head: bytes, given: str | None) -> str:
     Raises:
         InvalidDocumentError: `given` is not `type/subtype` with optional parameters, or longer
             than 127 characters.
-        TypeMismatchError: Name and bytes contradict each other, or the file is a program or an
-            archive; both can be sent by giving the content type.
+        TypeMismatchError: Name and bytes contradict each other, or the file is a program, an
+            archive or a private key; each can be sent by giving the content type.
     """
     if given is not None:
         return check_grammar(given)
+    if _is_private_key(head):
+        raise TypeMismatchError(
+            "the file is a private key, which belongs in no chart: take it out of the folder, and"
+            " replace the key if others could read it; set content_type to send it all the same"
+        )
     extension = extension_of(name)
     named = None if extension is None else EXTENSIONS.get(extension)
     found = _look(bytes(head[:_HEAD_BYTES]))
@@ -205,6 +213,12 @@ def _is_office(kind: str) -> bool:
         or kind in {"application/zip", "application/epub+zip", "application/java-archive"}
         or kind == "application/vnd.android.package-archive"
     ) and kind != "application/vnd.ms-cab-compressed"
+
+
+def _is_private_key(head: bytes) -> bool:
+    """Whether the head is PEM with a private key in it, of whichever tool."""
+    start = bytes(head[:_HEAD_BYTES]).removeprefix(_BOMS[0]).lstrip()
+    return start.startswith(_PEM) and _PRIVATE_KEY.search(start) is not None
 
 
 def _look(head: bytes) -> _Finding | None:

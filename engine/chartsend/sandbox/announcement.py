@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 def announce(sandbox: Sandbox, profile: Path) -> None:
     """Write what is needed to use the sandbox; with `--json` to stdout, else to stderr."""
     if sandbox.options.json:
-        sys.stdout.buffer.write(orjson.dumps(_facts(sandbox, profile)) + b"\n")
-        sys.stdout.buffer.flush()
+        # Whoever started this may have gone already: then its stdin ends too, and so do we.
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.buffer.write(orjson.dumps(_facts(sandbox, profile)) + b"\n")
+            sys.stdout.buffer.flush()
     else:
         sys.stderr.write(_text(sandbox, profile))
         sys.stderr.flush()

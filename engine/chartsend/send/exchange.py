@@ -105,7 +105,7 @@ class Exchanger:
         """One attempt; a 401 is answered with one fresh token, once."""
         try:
             reply = await self._attempt(step, ask, tally)
-            if reply.status == 401:
+            if reply.status == 401 and _can_repeat(step):
                 tally.is_settled = True  # refused, so not applied
                 reply = await self._attempt(step, ask, tally)
             error = judge(
@@ -120,6 +120,11 @@ class Exchanger:
             result = read(reply)
         except TransferError as error:
             tally.is_settled = error.verdict is not Verdict.IN_DOUBT
+            if error.verdict is Verdict.RETRY and not _can_repeat(step):
+                error.end_here(
+                    "it was not tried again, because the iterator was read already: pass a function"
+                    " that opens a fresh one"
+                )
             raise
         tally.is_settled = True
         return result
@@ -170,6 +175,11 @@ class Exchanger:
             self._quota.pause(1.0 if error.retry_after_s is None else error.retry_after_s)
         error.phase = error.phase or Phase.ANSWERED
         return error
+
+
+def _can_repeat(step: Step) -> bool:
+    """Whether another attempt can have a body: an iterator that was read has nothing more to give."""
+    return step.source is None or step.source.can_reopen
 
 
 def _progress(ask: Ask, declared_bytes: int) -> Callable[[int], None] | None:

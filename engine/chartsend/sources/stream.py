@@ -43,24 +43,32 @@ class StreamSource:
         return self._stream.size_bytes
 
     @property
+    def read_s(self) -> float:
+        """How long one piece may take, in seconds."""
+        return self._read_s
+
+    @property
     def head(self) -> bytes:
         return b""  # an iterator cannot be peeked without starting it
 
     @property
     def can_reopen(self) -> bool:
-        return callable(self._stream.open)
+        return callable(self._stream.open) or not self._started
 
     def reader(self) -> StreamReader:
         if callable(self._stream.open):
             return StreamReader(self._opened(self._stream.open), self.size_bytes, read_s=self._read_s)
-        if self._started:
+        if not self.can_reopen:
             raise SourceChangedError(
                 "the iterator was read already and cannot be read again for another attempt; pass"
                 " a function that opens a fresh one",
                 verdict=Verdict.GIVE_UP,
             )
+        return OneShotReader(self._stream.open, self)
+
+    def started(self) -> None:
+        """The iterator was asked for its first bytes: from now on they are gone."""
         self._started = True
-        return StreamReader(self._stream.open, self.size_bytes, read_s=self._read_s)
 
     def _opened(self, open_stream: Callable[[], object]) -> AsyncIterator[bytes]:
         try:
@@ -136,6 +144,26 @@ class StreamReader:
         close = getattr(self._iterator, "aclose", None)
         if close is not None:
             await close_within(CLOSE_S, close)
+
+
+class OneShotReader(StreamReader):
+    """The only pass over an iterator; until it was asked for anything, the pass can be made anew."""
+
+    __slots__ = ("_has_started", "_source")
+
+    def __init__(self, iterator: AsyncIterator[bytes], source: StreamSource) -> None:
+        super().__init__(iterator, source.size_bytes, read_s=source.read_s)
+        self._source = source
+        self._has_started = False
+
+    async def read_into(self, buffer: memoryview) -> int:
+        self._has_started = True
+        self._source.started()
+        return await super().read_into(buffer)
+
+    async def aclose(self) -> None:
+        if self._has_started:  # closed before it ran, it could not be read by a later attempt
+            await super().aclose()
 
 
 def _is_iterator(value: object) -> TypeGuard[AsyncIterator[bytes]]:

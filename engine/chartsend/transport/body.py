@@ -235,8 +235,8 @@ class StreamingBody(Payload):
         if self._is_closed or transport is None or is_lost(transport):
             await _two_turns()  # for what the peer said last to be heard
             raise ConnectionResetError("the connection has gone")
-        if not is_last and self.handed_bytes + len(data) > self.declared_bytes:
-            raise ProtocolError("the body grew beyond its declared length")
+        if not is_last and self.handed_bytes + len(data) >= self.declared_bytes:
+            raise ProtocolError("the body grew to its declared length before its last chunk")
         self.released = self.released or is_last
         await writer.write(data, drain=False)  # type: ignore[call-arg]  # StreamWriter has it
         self.handed_bytes += len(data)

@@ -193,8 +193,9 @@ class Http:
         if problem is not None and not is_error:
             raise problem
         headers: dict[str, str] = {}
-        for name, value in response.headers.items():
-            headers.setdefault(name.lower(), value)
+        for key, value in response.headers.items():
+            name = key.lower()  # repeated ones are joined (RFC 9110 section 5.3): no single one is believed
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return Reply(response.status, headers, content, was_early, outgoing.body.released)
 
     def _note(self, reply: Reply) -> None:

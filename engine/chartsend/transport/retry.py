@@ -18,6 +18,7 @@ import anyio
 from ..errors import (
     ProtocolError,
     RateLimitedError,
+    ResponseTooLargeError,
     RetryBudgetExhaustedError,
     ServerUnavailableError,
     SourceChangedError,
@@ -148,7 +149,7 @@ class Retrier:
                 is_pause = isinstance(error, RateLimitedError)
                 pauses, failures = pauses + is_pause, failures + (not is_pause)
                 wait_s = self._wait_s(error, failures, pauses)
-                is_last = failures >= _attempts(error, self._policy)
+                is_last = error.is_last or failures >= _attempts(error, self._policy)
                 is_late = anyio.current_time() + wait_s >= deadline.at
                 if error.verdict is not Verdict.RETRY or is_last or is_late:
                     raise
@@ -180,5 +181,6 @@ def _attempts(error: TransferError, policy: Retry) -> int:
     if isinstance(error, SourceChangedError):
         return 1
     if isinstance(error, ProtocolError):
-        return min(policy.attempts, 3 if error.status else 2)
+        is_readable = error.status is not None and not isinstance(error, ResponseTooLargeError)
+        return min(policy.attempts, 3 if is_readable else 2)
     return policy.attempts
