@@ -73,12 +73,9 @@ async def test_an_early_refusal_that_does_not_end_never_makes_a_second_document(
     )
     async with engine_for(sandbox, timeouts=PATIENT) as engine:
         result = await outcome(engine, document(pattern(8_000_000)), method="embed")
-    commits = len(sandbox.events("message"))
-    assert commits <= 1
-    if not isinstance(result, Exception):
-        assert commits == 1
-    elif result.receipt.status == "failed":
-        assert commits == 0
+    # The last chunk was held back when the answer began: no doubt, and one document.
+    assert getattr(result, "status", result) == "accepted"
+    assert len(sandbox.events("message")) == 1
 
 
 @pytest.mark.parametrize("after_bytes", [1_000_000, 10_000_000])

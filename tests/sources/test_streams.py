@@ -215,6 +215,19 @@ async def test_an_iterator_that_would_be_needed_twice_says_so(engine_for, sandbo
     assert sandbox.events("message") == sandbox.events("blob") == []
 
 
+@METHODS
+async def test_an_expired_token_does_not_condemn_the_key_because_an_iterator_was_read(
+    engine_for, sandbox, method
+):
+    kind = "blob" if method == "upload" else "message"
+    sandbox.fault(do="status", on=kind, status=401)
+    async with engine_for(sandbox) as engine:
+        error = await outcome(engine, stream(Once()), method=method)
+        # One token was refused, once; credentials are condemned when a fresh one is refused too.
+        assert error.verdict is Verdict.RETRY
+        assert (await outcome(engine, stream(Once()), method=method)).status == "accepted"
+
+
 async def test_an_iterator_is_used_up_by_its_first_byte_and_not_by_an_attempt():
     """An attempt that found no connection has asked for nothing: the next one has it all."""
     source = StreamSource(Stream(size_bytes=6, open=generator()), read_s=5)

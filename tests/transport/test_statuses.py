@@ -187,6 +187,37 @@ async def test_503_with_a_retry_after_that_is_none_leaves_a_message_in_doubt(raw
     assert (error.code, len(raw.requests("message"))) == ("outcome_unknown", 1)
 
 
+async def test_two_retry_after_are_none(raw, engine_for):
+    refusal = answer(503, headers="Retry-After: 0\r\nRetry-After: 5\r\n")
+    raw.plan("message", [["read", None], ["commit"], ["send", refusal]])
+    async with engine_for(raw) as engine:
+        error = await outcome(engine, document(SMALL), method="embed")
+    assert getattr(error, "code", error) == "outcome_unknown"
+    assert len(raw.requests("message")) == 1
+
+
+async def test_two_references_are_none(raw, engine_for):
+    there = "".join(f"Location: {raw.url}/files/{n}\r\n" for n in (1, 2))
+    raw.plan("upload", *[[["read", None], ["send", answer(201, headers=there)]]] * 3)
+    async with engine_for(raw) as engine:
+        error = await outcome(engine, document(SMALL), method="upload")
+    assert isinstance(error, Exception)
+    assert raw.requests("message") == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["what?\r\n\r\n", f"HTTP/1.1 201 OK\r\nContent-Length: 90000\r\n\r\n{' ' * 90_000}"],
+    ids=["bad framing", "too large"],
+)
+async def test_an_upload_whose_answers_are_unreadable_is_tried_twice(raw, engine_for, bad):
+    raw.plan("upload", *[[["read", None], ["send", bad], ["fin"], ["drain"]]] * 4)
+    async with engine_for(raw) as engine:
+        error = await outcome(engine, document(SMALL), method="upload")
+    assert error.receipt.status == "failed"
+    assert len(raw.requests("upload")) == 2
+
+
 @pytest.mark.parametrize("kind", ["upload", "message"])
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 async def test_the_site_may_allow_a_retry_after_500_and_502_only(raw, engine_for, kind, status):

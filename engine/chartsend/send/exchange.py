@@ -105,7 +105,8 @@ class Exchanger:
         """One attempt; a 401 is answered with one fresh token, once."""
         try:
             reply = await self._attempt(step, ask, tally)
-            if reply.status == 401 and _can_repeat(step):
+            has_repeated = reply.status == 401 and _can_repeat(step)
+            if has_repeated:
                 tally.is_settled = True  # refused, so not applied
                 reply = await self._attempt(step, ask, tally)
             error = judge(
@@ -116,7 +117,7 @@ class Exchanger:
                 retries_5xx=self._settings.retry.message_on_5xx == "retry",
             )
             if error is not None:
-                raise self._completed(error, reply)
+                raise self._completed(error, reply, has_repeated=has_repeated)
             result = read(reply)
         except TransferError as error:
             tally.is_settled = error.verdict is not Verdict.IN_DOUBT
@@ -167,9 +168,9 @@ class Exchanger:
         cap_s = self._settings.retry.retry_after_cap_s
         return parse_retry_after(asked, date=reply.headers.get("date"), cap_s=cap_s)
 
-    def _completed(self, error: TransferError, reply: Reply) -> TransferError:
+    def _completed(self, error: TransferError, reply: Reply, *, has_repeated: bool) -> TransferError:
         """The error, with what the answer says about when and why."""
-        if isinstance(error, AuthRejectedError):
+        if isinstance(error, AuthRejectedError) and has_repeated:
             error.verdict = Verdict.GIVE_UP  # a fresh token was refused as well
         if reply.status == 429:
             self._quota.pause(1.0 if error.retry_after_s is None else error.retry_after_s)

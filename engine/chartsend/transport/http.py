@@ -194,7 +194,7 @@ class Http:
             raise problem
         headers: dict[str, str] = {}
         for key, value in response.headers.items():
-            name = key.lower()  # repeated ones are joined (RFC 9110 section 5.3): no single one is believed
+            name = key.lower()  # repeated ones are joined (RFC 9110 section 5.3), none is preferred
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return Reply(response.status, headers, content, was_early, outgoing.body.released)
 
