@@ -20,6 +20,7 @@ import anyio
 
 from .aio import close_within
 from .errors import DeadlineExceededError, Phase
+from .transport.body import HIGH_WATER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -42,14 +43,13 @@ LARGEST_CHUNK_BYTES: Final = 96 * 1024
 SMALLEST_CHUNK_BYTES: Final = 12 * 1024
 """Below this, system calls cost more than the bytes."""
 _STEP_BYTES: Final = 3 * 1024  # base64 leaves no remainder between chunks
-_HELD_BACK_BYTES: Final = 64 * 1024  # transport.body.HIGH_WATER_BYTES
 CLOSE_S: Final = 5.0
 
 
 def buffers_of(chunk_bytes: int) -> int:
     """Bytes of buffers that one send holds at most with this chunk size, TLS's own apart."""
     encoded = chunk_bytes * 4 // 3
-    return chunk_bytes + encoded + _HELD_BACK_BYTES + encoded
+    return chunk_bytes + encoded + HIGH_WATER_BYTES + encoded
 
 
 def chunk_for(buffer_bytes: int, slots: int) -> int:

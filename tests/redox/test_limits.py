@@ -7,7 +7,8 @@ import base64
 import pytest
 from hypothesis import given, strategies as st
 
-from chartsend.redox.limits import LIMITS, RECOMMENDED_EMBED_BYTES, encoded_length, limits_table
+from chartsend.encoding.base64 import encoded_length
+from chartsend.redox.limits import LIMITS, RECOMMENDED_EMBED_BYTES, limits_table
 from chartsend.settings import Limits
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from chartsend.encoding.base64 import encoded_length
 from chartsend.encoding.envelope import HOLE, split_at_hole
 from chartsend.errors import ConfigError, TooLargeError, TypeMismatchError
 from chartsend.redox.fhir import binary
-from chartsend.redox.limits import encoded_length
 from chartsend.redox.route import (
     MODELS,
     Wish,

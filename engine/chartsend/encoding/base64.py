@@ -29,7 +29,13 @@ class Encoder(Protocol):
 
 
 def encoded_length(raw_bytes: int) -> int:
-    """Length of the base64 text of `raw_bytes` bytes, padding included (RFC 4648 section 4)."""
+    """Length of the base64 text of `raw_bytes` bytes, padding included (RFC 4648 section 4).
+
+    Raises:
+        ValueError: `raw_bytes` is negative.
+    """
+    if raw_bytes < 0:
+        raise ValueError("a length is not negative")
     return (raw_bytes + 2) // 3 * 4
 
 

@@ -92,17 +92,6 @@ LIMITS: Final[tuple[Limit, ...]] = (
 )
 
 
-def encoded_length(raw_bytes: int) -> int:
-    """Length of `raw_bytes` bytes in base64 with padding and without line ends.
-
-    Raises:
-        ValueError: `raw_bytes` is negative.
-    """
-    if raw_bytes < 0:
-        raise ValueError("a length is not negative")
-    return 4 * ((raw_bytes + 2) // 3)
-
-
 def limits_table() -> str:
     """`LIMITS` as a Markdown table, for the documentation."""
     head = "| what | default | setting | source | evidence |\n|---|---|---|---|---|\n"

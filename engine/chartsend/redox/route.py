@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from ..encoding.base64 import encoded_length
 from ..encoding.envelope import HOLE, split_at_hole
 from ..errors import ConfigError, TooLargeError, TypeMismatchError
 from ..settings import Destination, Settings
 from .content_type import advice
 from .endpoints import check_address
 from .fhir import binary
-from .limits import RECOMMENDED_EMBED_BYTES, encoded_length
+from .limits import RECOMMENDED_EMBED_BYTES
 from .media_types import canonical
 
 if TYPE_CHECKING:

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from ..aio import Deadline
     from ..document import Api, Document, Method, Model, Status
     from ..errors import TransferError
-    from ..ports import Progress
+    from ..ports import Body, Progress
     from ..redox.replies import Accepted
     from ..redox.route import Wish
     from ..settings import Destination
-    from ..transport.body import StreamingBody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +101,7 @@ class Tally:
     sha256: str | None = None
     reference_url: str | None = None
     attempts: int = 0
-    message_body: StreamingBody | None = None
+    message_body: Body | None = None
     is_settled: bool = True
 
     @property

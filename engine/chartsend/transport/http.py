@@ -78,13 +78,14 @@ class Http:
         self._timeouts: Timeouts = settings.timeouts
         self._proxy = settings.proxy
         self._quota = quota
-        self._retry_after_cap_s = settings.retry.retry_after_cap_s
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._tls = _tls_context(settings.ca_file)
         self._session: aiohttp.ClientSession | None = None
         self.requests: Counter[Operation] = Counter()
 
     async def __aenter__(self) -> Self:
+        # `connect` bounds the name's resolution too, which `sock_connect` does not.
+        connect_s = self._timeouts.connect_s + self._timeouts.tls_handshake_s
         connector = aiohttp.TCPConnector(
             limit=0,  # slots bound the connections; a second limit could deadlock with them
             ssl=self._tls,
@@ -99,9 +100,7 @@ class Http:
             auto_decompress=False,
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(
-                total=None,
-                sock_connect=self._timeouts.connect_s + self._timeouts.tls_handshake_s,
-                sock_read=None,
+                total=None, connect=connect_s, sock_connect=connect_s, sock_read=None
             ),
             max_line_size=MAX_REPLY_HEADERS_BYTES,
             max_field_size=MAX_REPLY_HEADERS_BYTES,
