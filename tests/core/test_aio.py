@@ -24,10 +24,17 @@ class Resource:
 
 async def test_a_call_that_hangs_is_left_behind_and_keeps_what_it_uses():
     lane, resource, go = Lane(threads=1), Resource(), threading.Event()
+    loop, started = asyncio.get_running_loop(), asyncio.Event()
 
-    with anyio.move_on_after(0.02) as scope:
-        await lane.run(resource.shared, go.wait)
-    assert scope.cancelled_caught
+    def hang():
+        loop.call_soon_threadsafe(started.set)
+        go.wait()
+
+    call = asyncio.ensure_future(lane.run(resource.shared, hang))
+    await started.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
     resource.shared.let_go()  # the owner has gone
     assert resource.closed == 0
     assert lane.running == 1
@@ -41,10 +48,17 @@ async def test_a_call_that_hangs_is_left_behind_and_keeps_what_it_uses():
 async def test_calls_that_were_cancelled_before_they_started_do_not_pile_up():
     lane, go = Lane(threads=2), threading.Event()
     hanging = [Resource() for _ in range(2)]
+    loop, begun = asyncio.get_running_loop(), threading.Semaphore(0)
+
+    def begin():
+        begun.release()
+        go.wait()
+
     async with anyio.create_task_group() as tasks:
         for resource in hanging:
-            tasks.start_soon(lane.run, resource.shared, go.wait)
-        await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(lane.run, resource.shared, begin)
+        for _ in hanging:
+            await loop.run_in_executor(None, begun.acquire)
         for _ in range(50):
             resource = Resource()
             with anyio.move_on_after(0):
