@@ -15,6 +15,15 @@ from chartsend import Order, Patient, Provider, Settings
 pytest_plugins = ["chartsend.testing.fixtures"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory):
+    """No test, and no process that a test starts, uses this user's record of the request quota."""
+    folder = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def described() -> dict[str, object]:
     """Fields with which a document fits every model; nobody's data."""

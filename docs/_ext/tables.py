@@ -65,7 +65,8 @@ def type_name(hint: Any) -> str:
     if origin in {Union, types.UnionType}:
         return " or ".join(type_name(arg) for arg in args if arg is not type(None))
     if origin is tuple:
-        return f"list of {type_name(args[0])}s"
+        is_fixed = get_origin(args[0]) is Literal
+        return f"list of {type_name(args[0])}" + ("" if is_fixed else "s")
     if origin is dict:
         return "table of texts"
     names = {str: "text", int: "number", float: "number", bool: "`true`, `false`"}
@@ -87,6 +88,8 @@ def _default(value: object) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, float):
         return f"`{value:g}`"
+    if isinstance(value, tuple):
+        return ", ".join(_default(each) for each in value)
     return f"`{value}`"
 
 

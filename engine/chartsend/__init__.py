@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._version import __version__
+    from .batch import Batch, BatchOptions, BatchPlan, Runner, Settled
     from .document import (
         Address,
         Coding,
@@ -34,31 +35,42 @@ if TYPE_CHECKING:
     )
     from .engine import Engine, Statistics
     from .errors import TransferError, Verdict
+    from .histogram import Histogram
     from .ports import Intent, Journal, Progress, Uploaded
+    from .redox.search import Presence
     from .send import Plan
     from .settings import Auth, Destination, Limits, Retry, Settings, Timeouts
+    from .transport.meter import Meter
 
 __all__ = [
     "Address",
     "Auth",
+    "Batch",
+    "BatchOptions",
+    "BatchPlan",
     "Coding",
     "Destination",
     "Document",
     "Engine",
+    "Histogram",
     "Identifier",
     "Intent",
     "Journal",
     "Limits",
     "Location",
+    "Meter",
     "Order",
     "Patient",
     "Plan",
+    "Presence",
     "Progress",
     "Provider",
     "Receipt",
     "ReceiptError",
     "Retry",
+    "Runner",
     "Settings",
+    "Settled",
     "Statistics",
     "Timeouts",
     "TransferError",
@@ -72,15 +84,19 @@ __all__ = [
 # process must not pay for aiohttp and the engine.
 _ROOMS = {
     "_version": ("__version__",),
+    "batch": ("Batch", "BatchOptions", "BatchPlan", "Runner", "Settled"),
     "document": (
         "Address", "Coding", "Document", "Identifier", "Location", "Order", "Patient", "Provider",
         "Receipt", "ReceiptError", "Visit",
     ),
     "engine": ("Engine", "Statistics"),
     "errors": ("TransferError", "Verdict"),
+    "histogram": ("Histogram",),
     "ports": ("Intent", "Journal", "Progress", "Uploaded"),
+    "redox.search": ("Presence",),
     "send": ("Plan",),
     "settings": ("Auth", "Destination", "Limits", "Retry", "Settings", "Timeouts"),
+    "transport.meter": ("Meter",),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 from . import auth
 from .aio import Deadline, Lane
-from .document import Receipt
+from .document import Document, Receipt
 from .errors import TransferError
 from .pool import Pool
 from .ports import NoJournal, Operation
 from .send import Asking, Sender
 from .send.exchange import Exchanger
-from .settings import parse_quota
+from .send.finding import Finder
+from .transport.breakers import Breakers, TokenExchange, paced
 from .transport.http import Http
+from .transport.meter import Statistics
 from .transport.quota import Quota
 
 if TYPE_CHECKING:
@@ -35,34 +37,16 @@ if TYPE_CHECKING:
     )
     from typing import Any, Literal, Self
 
-    from .document import Api, Document, Model
-    from .ports import Journal, Progress
-    from .send import Ask, Plan
+    from .document import Api, Model
+    from .ports import Journal, Priority, Progress
+    from .redox.search import Presence
+    from .send import Ask, Earlier, Plan
     from .settings import Settings
+
+__all__ = ["DEADLINE_S", "Engine", "Statistics"]
 
 DEADLINE_S = 600.0
 """Per document, 10 minutes: several attempts of 30 MB on a slow line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """What the engine did and does, at one moment.
-
-    Attributes:
-        requests: HTTP requests for documents: uploads and messages.
-        tokens: Token requests.
-        retries: Attempts beyond the first of an operation.
-        sends_in_flight: Sends that hold a slot.
-        buffer_bytes_in_use: The most that they hold in buffers.
-        parked_calls: Blocking calls that run now, those included whose callers have gone.
-    """
-
-    requests: int
-    tokens: int
-    retries: int
-    sends_in_flight: int
-    buffer_bytes_in_use: int
-    parked_calls: int
 
 
 class Engine:
@@ -71,17 +55,27 @@ class Engine:
     Args:
         settings: Everything it needs to know; see `Settings.load`.
         journal: Told of every step that changes what the server may hold; nothing by default.
+        priority: `realtime` may use the whole request quota, and hears of an outage at once;
+            `backfill` leaves a part of the quota free, and waits while a destination is down, until
+            each document's deadline.
     """
 
-    def __init__(self, settings: Settings, *, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        journal: Journal | None = None,
+        priority: Priority = "realtime",
+    ) -> None:
         self._settings = settings
+        self._priority: Priority = priority
         self._journal: Journal = journal if journal is not None else NoJournal()
         self._open: _Opened | None = None
 
     async def __aenter__(self) -> Self:
         if self._open is not None:
             raise RuntimeError("the engine is open already")
-        self._open = await _Opened.make(self._settings, self._journal)
+        self._open = await _Opened.make(self._settings, self._journal, self._priority)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -101,6 +95,7 @@ class Engine:
         deadline_s: float | None = DEADLINE_S,
         row: str | None = None,
         message_at: dt.datetime | None = None,
+        earlier: Earlier | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Receipt:
         """Send one document, and return when Redox has accepted it.
@@ -120,6 +115,8 @@ class Engine:
             deadline_s: Seconds for everything, waiting for a slot included; None for no limit.
             row: An opaque name for logs and the journal.
             message_at: The time that stands in the message; default: now.
+            earlier: Its file, if that was uploaded already by an earlier send and has the same
+                size still: then only the message is sent.
             on_progress: Called on the event loop a few times a second; must not block.
 
         Returns:
@@ -141,6 +138,7 @@ class Engine:
             deadline=Deadline.after(deadline_s),
             row=row,
             message_at=message_at,
+            earlier=earlier,
             on_progress=on_progress,
         )
 
@@ -256,6 +254,38 @@ class Engine:
         )
         return await opened.sender.plan(asking.ask(document, deadline=Deadline.after(None)))
 
+    async def find(
+        self,
+        document_id: str,
+        *,
+        to: str,
+        api: Api | None = None,
+        model: Model | None = None,
+        deadline_s: float | None = DEADLINE_S,
+    ) -> Presence:
+        """Ask a destination whether it has a document, by its id (FHIR `DocumentReference/_search`).
+
+        For a send whose outcome is unknown. Redox takes messages before it delivers them, so a
+        document may be there some time after its message was taken: ask late rather than soon,
+        before `ABSENT` is a reason to send again. Nothing but the id is sent.
+
+        Args:
+            document_id: As in the receipt.
+            to: As for `send`.
+            api: As for `send`; the Data Model API has no such search: `UNCLEAR`.
+            model: As for `send`; only DocumentReferences can be searched, others are `UNCLEAR`.
+            deadline_s: As for `send`.
+
+        Raises:
+            TransferError: No answer for now (verdict RETRY), or the credentials were refused.
+            RuntimeError: As for `send`.
+        """
+        opened = self._opened()
+        asking = Asking.of(self._settings, to=to, api=api, method=None, model=model, note_text=None)
+        ask = asking.ask(Document(document_id=document_id), deadline=Deadline.after(deadline_s))
+        async with opened.pool.slot(ask.deadline):
+            return await opened.finder.find(ask)
+
     def statistics(self) -> Statistics:
         """What the engine did and does now.
 
@@ -263,7 +293,8 @@ class Engine:
             RuntimeError: The engine is not open.
         """
         opened = self._opened()
-        requests = opened.http.requests
+        http, breakers = opened.http, opened.breakers
+        requests = http.requests
         return Statistics(
             requests=requests[Operation.UPLOAD] + requests[Operation.MESSAGE],
             tokens=requests[Operation.TOKEN],
@@ -271,6 +302,9 @@ class Engine:
             sends_in_flight=opened.pool.in_flight,
             buffer_bytes_in_use=opened.pool.buffer_bytes_in_use,
             parked_calls=opened.lane.running,
+            queries=requests[Operation.QUERY],
+            meter=http.meter.copy(),
+            waiting_for=() if breakers is None else breakers.waiting_for,
         )
 
     def _opened(self) -> _Opened:
@@ -292,22 +326,29 @@ class _Opened:
     http: Http
     exchanger: Exchanger
     sender: Sender
+    finder: Finder
     pool: Pool
+    breakers: Breakers | None
 
     @classmethod
-    async def make(cls, settings: Settings, journal: Journal) -> _Opened:
+    async def make(cls, settings: Settings, journal: Journal, priority: Priority) -> _Opened:
         from ._version import __version__  # noqa: PLC0415  # it reads metadata: 18 ms, needed here only
 
         pool = Pool(concurrency=settings.concurrency, buffer_bytes=settings.buffer_bytes)
-        quota = Quota.from_setting(parse_quota(settings.quota))
         async with AsyncExitStack() as stack:
+            quota = stack.enter_context(Quota.of(settings, priority=priority))
             lane = Lane(threads=pool.slots)
             stack.push_async_callback(lane.aclose)
             http = Http(settings, quota, user_agent=f"chartsend/{__version__}")
             await stack.enter_async_context(http)
-            tokens = auth.token_source(settings, http, lane=lane)
+            breakers = Breakers() if priority == "backfill" else None
+            if breakers is None:
+                tokens = auth.token_source(settings, http, lane=lane)
+            else:
+                tokens = auth.token_source(paced(settings), TokenExchange(http, breakers), lane=lane)
             stack.push_async_callback(tokens.aclose)
-            exchanger = Exchanger(settings, http, tokens, quota)
+            exchanger = Exchanger(settings, http, tokens, quota, breakers)
+            stack.callback(exchanger.stop_waiting)
             sender = Sender(
                 settings,
                 exchanger=exchanger,
@@ -316,7 +357,8 @@ class _Opened:
                 chunk_bytes=pool.chunk_bytes,
             )
             loop = asyncio.get_running_loop()
-            return cls(loop, stack.pop_all(), lane, http, exchanger, sender, pool)
+            finder = Finder(settings, exchanger)
+            return cls(loop, stack.pop_all(), lane, http, exchanger, sender, finder, pool, breakers)
         raise AssertionError("the block above returns or raises")
 
     async def one(

@@ -264,3 +264,43 @@ class RetryBudgetExhaustedError(TransferError):
     """Too many retries in this process for now; the operation was provably not applied."""
 
     default_verdict = Verdict.RETRY
+
+
+class ManifestError(ConfigError):
+    """The manifest as a whole cannot be used. Nothing was sent."""
+
+
+class RowRejectedError(InvalidDocumentError):
+    """One row of a manifest cannot be read as a document. Nothing was sent for it."""
+
+
+class PathEscapeError(InvalidDocumentError):
+    """A row names a file outside the batch's root. Nothing was sent for it."""
+
+
+class DuplicateIdError(InvalidDocumentError):
+    """An earlier row of the manifest is the same document. Nothing was sent for this one."""
+
+
+class AlreadySentError(InvalidDocumentError):
+    """An earlier batch of this user sent the same document to the same destination."""
+
+
+class LedgerError(TransferError):
+    """The ledger cannot be read or written. Rows stay as they are; mend the cause and run again."""
+
+
+class LedgerFullError(LedgerError):
+    """No room for the ledger: disk full, quota used up, or the file may not grow."""
+
+
+class LedgerLockedError(LedgerError):
+    """Another process works with this ledger."""
+
+
+class LedgerCorruptError(LedgerError):
+    """The ledger holds something that chartsend did not write there."""
+
+
+class LostRowError(LedgerError):
+    """The row is no longer ours: another owner took it, or its state is not what this step needs."""

@@ -177,6 +177,8 @@ class TokenSource(Protocol):
 
 
 Step = Literal["upload", "message"]
+Priority = Literal["realtime", "backfill"]
+"""Whether somebody waits for a send, or a batch works through the night."""
 
 
 @dataclass(frozen=True, slots=True)

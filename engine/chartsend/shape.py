@@ -16,6 +16,7 @@ from typing import (
     Any,
     ClassVar,
     Literal,
+    NamedTuple,
     TypeGuard,
     TypeVar,
     Union,
@@ -28,7 +29,7 @@ import msgspec
 from .errors import InvalidDocumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Moment = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 """A date and time with its offset from UTC; a naive one would mean another time elsewhere."""
@@ -42,6 +43,8 @@ _PROSE = frozenset({"description"})
 _LOCAL = frozenset({"path"})
 MAX_TEXT_CHARS = 4096
 """Longest text of one field; far above any clinical title, far below a denial of service."""
+MAX_KEY_CHARS = 64
+"""Longest unknown key for which a known one is looked for."""
 
 
 @functools.cache
@@ -68,18 +71,84 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 
     def __post_init__(self) -> None:
         problems: list[str] = []
-        for field in _fields(type(self)):
-            value: object = getattr(self, field.name)
-            if _is_sequence(value):
-                value = tuple(value)
-                msgspec.structs.force_setattr(self, field.name, value)
-            problem = _problem(field.encode_name, value, field.type)
+        # A manifest has millions of rows: what is plainly right costs one quick look, and only the
+        # rest is judged.
+        for value, (field, may_be_absent, is_text, is_plainly_right) in zip(
+            msgspec.structs.astuple(self), _checks(type(self)), strict=True
+        ):
+            if value is None:
+                is_right = may_be_absent
+            elif is_text:
+                # No control character, line separator or surrogate is printable.
+                is_right = type(value) is str and value.isprintable() and len(value) <= MAX_TEXT_CHARS
+            else:
+                is_right = is_plainly_right(value)
+            problem = None if is_right else self._judge(field, value)
             if problem is not None:
                 problems.append(problem)
         if problems:
             raise InvalidDocumentError(
                 f"the description is not valid: {'; '.join(problems)}", problems=tuple(problems)
             )
+
+    def _judge(self, field: msgspec.structs.FieldInfo, value: object) -> str | None:
+        """What is wrong with one field, if anything; a list is frozen on the way."""
+        if _is_sequence(value):
+            value = tuple(value)
+            msgspec.structs.force_setattr(self, field.name, value)
+        return _problem(field.encode_name, value, field.type)
+
+
+class _Check(NamedTuple):
+    """How one field of a shape is checked, worked out once for the class.
+
+    Attributes:
+        field: Which one.
+        may_be_absent: Whether None is right.
+        is_text: Whether it is a text that control characters are looked for in.
+        is_plainly_right: For all others: a cheap test that only values without a problem pass; what
+            fails it may be right all the same.
+    """
+
+    field: msgspec.structs.FieldInfo
+    may_be_absent: bool
+    is_text: bool
+    is_plainly_right: Callable[[Any], bool]
+
+
+@functools.cache
+def _checks(kind: type[Shape]) -> tuple[_Check, ...]:
+    """The checks of a shape's fields, in their order."""
+    return tuple(_check(field) for field in _fields(kind))
+
+
+def _check(field: msgspec.structs.FieldInfo) -> _Check:
+    may_be_absent = _problem(field.encode_name, None, field.type) is None
+    expected = _without_none(field.type)
+    is_text = expected is str and field.encode_name not in _LOCAL
+    return _Check(field, may_be_absent, is_text, _quick_look(expected))
+
+
+def _without_none(expected: object) -> object:
+    options = [option for option in get_args(expected) if option is not types.NoneType]
+    is_optional = get_origin(expected) in {Union, types.UnionType} and len(options) == 1
+    return options[0] if is_optional else expected
+
+
+def _quick_look(expected: Any) -> Callable[[Any], bool]:
+    if expected == Moment:
+        return lambda value: type(value) is dt.datetime and value.tzinfo is not None
+    if get_origin(expected) is Literal:
+        allowed = frozenset(get_args(expected))
+        return lambda value: type(value) is str and value in allowed
+    if get_origin(expected) is tuple:
+        item = get_args(expected)[0]
+        return lambda value: _is_sequence(value) and _are_all(value, item)
+    return lambda value: type(value) is expected
+
+
+def _are_all(value: list[object] | tuple[object, ...], kind: Any) -> bool:
+    return type(value) is tuple and all(type(each) is kind for each in value)
 
 
 def _is_sequence(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:
@@ -117,60 +186,74 @@ def _is_a(value: object, expected: object) -> bool:
 
 S = TypeVar("S", bound=Shape)
 _AT = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
-_UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
+_WORD = re.compile(r"[^\[\].\d]+")
 
 
-def parse_shape(kind: type[S], mapping: Mapping[str, Any]) -> S:
+def parse_shape(kind: type[S], mapping: Mapping[str, Any], *, shows_keys: bool = True) -> S:
     """Make a shape from JSON or TOML data, with errors that name fields and never show values.
 
     Args:
         kind: The shape to make, such as `Document`.
         mapping: Decoded JSON or TOML, keys in snake_case.
+        shows_keys: Whether an error repeats a key that is not known; where keys come from strangers'
+            data, it names the nearest known one only.
 
     Raises:
         InvalidDocumentError: An unknown key (with a did-you-mean), a wrong type, or a value
             that the shape itself refuses.
     """
-    hidden = next((name for name in kind.python_only if name in mapping), None)
-    if hidden is not None:
-        raise InvalidDocumentError(f"unknown key `{hidden}`{_did_you_mean(hidden, kind)}")
+    if not kind.python_only.isdisjoint(mapping):
+        hidden = next(name for name in kind.python_only if name in mapping)
+        raise InvalidDocumentError(_unknown_key(hidden, "", kind, shows_keys=shows_keys))
     try:
         return msgspec.convert(mapping, kind)
     except msgspec.ValidationError as exc:
         if isinstance(exc.__cause__, InvalidDocumentError):
             raise exc.__cause__ from None
-        raise InvalidDocumentError(_explain(str(exc), kind)) from None
+        raise InvalidDocumentError(_explain(str(exc), kind, shows_keys=shows_keys)) from None
 
 
-def _explain(text: str, kind: type[Shape]) -> str:
+def _explain(text: str, kind: type[Shape], *, shows_keys: bool) -> str:
     """The words of msgspec about a failure, without any value it quotes."""
     at = _AT.search(text)
     path = at.group("path") if at else ""
     reason = text[: at.start()] if at else text
-    where = f"`{path}`: " if path else ""
-    unknown = _UNKNOWN.search(reason)
+    if not shows_keys and not set(_WORD.findall(path)) <= {*_known_names(kind), ""}:
+        path, reason = "", text  # the key of a stranger that looks like a path
+    unknown = _UNKNOWN.match(reason)
     if unknown:
-        name = unknown.group("name")
-        full = f"{path}.{name}" if path else name
-        return f"unknown key `{full}`{_did_you_mean(name, kind)}"
+        return _unknown_key(unknown.group("name"), path, kind, shows_keys=shows_keys)
+    where = f"`{path}`: " if path else ""
     if reason.startswith("Invalid enum value"):
         return f"{where}not one of the allowed values"
     return where + re.sub(r"'[^']*'", "…", reason)
 
 
+def _unknown_key(name: str, path: str, kind: type[Shape], *, shows_keys: bool) -> str:
+    hint = _did_you_mean(name, kind)
+    if shows_keys:
+        return f"unknown key `{path}.{name}`{hint}" if path else f"unknown key `{name}`{hint}"
+    return f"unknown key in `{path}`{hint}" if path else f"unknown key{hint}"
+
+
+# Rows of one manifest repeat the same mistake, and looking for what was meant takes a third of a
+# millisecond.
+@functools.lru_cache(maxsize=256)
 def _did_you_mean(name: str, kind: type[Shape]) -> str:
-    near = difflib.get_close_matches(name, _known_names(kind), n=1)
+    near = difflib.get_close_matches(name, _known_names(kind), n=1) if len(name) <= MAX_KEY_CHARS else []
     return f"; did you mean `{near[0]}`?" if near else ""
 
 
-def _known_names(kind: type[Shape]) -> list[str]:
+@functools.cache
+def _known_names(kind: type[Shape]) -> tuple[str, ...]:
     """Every key of a shape and of the shapes inside it, for a did-you-mean."""
     names: list[str] = []
     for field in _fields(kind):
         if field.name not in kind.python_only:
             names.append(field.encode_name)
         names.extend(n for part in _parts(field.type) for n in _known_names(part))
-    return names
+    return tuple(names)
 
 
 def _parts(annotation: object) -> list[type[Shape]]:

@@ -59,7 +59,7 @@ def profile(sandbox) -> Settings:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncGenerator[Http]:
-    async with Http(settings, Quota(None, 1.0), user_agent="chartsend-tests") as http:
+    async with Http(settings, Quota(None), user_agent="chartsend-tests") as http:
         yield http
 
 

@@ -1,4 +1,4 @@
-"""Descriptions: from options, and of several levels."""
+"""Descriptions from options, and what is made up for a newcomer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from chartsend.cli.describe import description_options, from_options, merge
+from chartsend.cli.describe import description_options, from_options
 from chartsend.cli.made_up import fill
 from chartsend.document import Document
 from chartsend.shape import parse_shape
@@ -77,55 +77,6 @@ def test_a_name_is_divided_only_where_it_is_clear(text, first, last):
     whole, _ = described("--patient-name", text)
 
     assert whole["patient"] == {"first_name": first, "last_name": last}
-
-
-def test_the_more_particular_level_wins_key_by_key():
-    merged = merge(
-        {"type": "B", "patient": {"sex": "Male"}, "type_codings": [{"code": "1"}]},
-        {"type": "A", "title": "T", "patient": {"first_name": "F"}, "type_codings": [{"code": "2"}, {}]},
-    )
-
-    assert merged == {
-        "type": "B",
-        "title": "T",
-        "patient": {"sex": "Male", "first_name": "F"},
-        "type_codings": [{"code": "1"}],
-    }
-
-
-def test_identifiers_from_one_level_and_a_name_from_another_are_one_patient():
-    merged = merge({"patient": {"identifiers": [{"id": "1"}]}}, {"patient": {"first_name": "F"}})
-
-    assert merged["patient"] == {"identifiers": [{"id": "1"}], "first_name": "F"}
-
-
-def test_another_patients_name_and_birth_date_are_never_mixed_in():
-    merged = merge(
-        {"patient": {"identifiers": [{"id": "2", "type": "MR"}]}},
-        {"patient": {"identifiers": [{"id": "1", "type": "MR"}], "last_name": "L", "sex": "Male"}},
-    )
-
-    assert merged["patient"] == {"identifiers": [{"id": "2", "type": "MR"}]}
-
-
-def test_another_providers_name_is_never_mixed_in():
-    merged = merge({"provider": {"id": "2"}}, {"provider": {"id": "1", "last_name": "L"}})
-
-    assert merged["provider"] == {"id": "2"}
-
-
-def test_an_orders_code_can_be_a_default_for_many_orders():
-    merged = merge({"order": {"id": "2"}}, {"order": {"id": "1", "code": "PDF_REPORT"}})
-
-    assert merged["order"] == {"id": "2", "code": "PDF_REPORT"}
-
-
-def test_merging_changes_neither_level():
-    particular, general = {"patient": {"sex": "Male"}}, {"patient": {"first_name": "F"}}
-
-    merge(particular, general)
-
-    assert (particular, general) == ({"patient": {"sex": "Male"}}, {"patient": {"first_name": "F"}})
 
 
 def test_a_newcomer_gets_a_whole_made_up_description():

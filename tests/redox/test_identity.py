@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from chartsend.errors import InvalidDocumentError
+from chartsend.redox import identity
 from chartsend.redox.identity import NAMESPACE, document_id, message_id
 
 TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from("\udc80\udcff\ud800:-0123"), max_size=12)
@@ -84,3 +85,14 @@ def test_a_path_that_is_not_utf8_has_an_identity_of_its_own():
     }
 
     assert len(ids) == 3
+
+
+@given(st.lists(st.none() | TEXT, min_size=1, max_size=4))
+def test_ids_are_uuid5_of_their_parts(parts):
+    joined = b"".join(
+        b"-" if part is None else b"%d:%s" % (len(raw), raw)
+        for part in parts
+        for raw in [b"" if part is None else part.encode("utf-8", "surrogatepass")]
+    )
+    expected = uuid.uuid5(NAMESPACE, joined.decode("latin-1"))
+    assert identity._derive(*parts) == str(expected)

@@ -11,6 +11,11 @@ if "rig" not in sys.modules:
     sys.modules["rig"] = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules["rig"])
 
+if "jumping" not in sys.modules:
+    _spec = importlib.util.spec_from_file_location("jumping", Path(__file__).parent / "jumping.py")
+    sys.modules["jumping"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules["jumping"])
+
 from rig import (  # noqa: F401  # fixtures
     _raw_process,
     _raw_tls_process,

@@ -22,13 +22,14 @@ async def test_a_name_that_is_never_resolved_ends_as_no_connection(monkeypatch):
     def silent(host, *arguments, **options):  # the resolver is the seam; the rest is real
         if host == "slow.invalid":
             answered.wait(30)
+            raise socket.gaierror(socket.EAI_NONAME, "scripted")
         return resolve(host, *arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", silent)
     settings = Settings(timeouts=Timeouts(connect_s=0.1, tls_handshake_s=0.1))
     request = SmallRequest(Operation.TOKEN, "https://slow.invalid/token", {}, b"x")
     try:
-        async with Http(settings, Quota(None, 1.0), user_agent="test") as http:
+        async with Http(settings, Quota(None), user_agent="test") as http:
             with pytest.raises(ConnectFailedError) as caught:
                 await http.exchange_small(request, deadline=Deadline.after(20))
     finally:

@@ -31,7 +31,7 @@ async def test_a_body_that_would_be_whole_before_its_last_chunk_is_never_whole(r
     data = bytes(400_000)
     frame = Frame("text/plain", b"", b"", len(data), 98_304, 98_304, reuses_buffer=False)
     body = StreamingBody(frame, reader=MemorySource(data).reader(), encoder=IdentityEncoder())
-    async with Http(settings_for(raw), Quota(None, 1), user_agent="t") as http:
+    async with Http(settings_for(raw), Quota(None), user_agent="t") as http:
         with pytest.raises(TransferError) as caught:
             await http.exchange(
                 Outgoing(Operation.MESSAGE, f"{raw.url}/x", {}, body), deadline=Deadline.after(10)
@@ -45,7 +45,7 @@ async def test_a_503_that_came_before_the_last_bytes_left_is_no_proof(raw, setti
     head = "HTTP/1.1 503 No\r\nContent-Length: 5\r\n\r\n"
     goes_on = [["read", 1], ["sleep", 0.25], ["send", head], ["sleep", 0.05], ["read", None], ["commit"]]
     replies = []
-    async with Http(settings_for(raw, timeouts=timeouts), Quota(None, 1), user_agent="t") as http:
+    async with Http(settings_for(raw, timeouts=timeouts), Quota(None), user_agent="t") as http:
 
         async def ask(body: StreamingBody):
             outgoing = Outgoing(Operation.MESSAGE, f"{raw.url}/x", {}, body)

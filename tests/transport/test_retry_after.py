@@ -14,7 +14,6 @@ from hypothesis import given, strategies as st
 from chartsend.aio import Deadline
 from chartsend.errors import (
     ConnectFailedError,
-    DeadlineExceededError,
     InvalidError,
     ProtocolError,
     RateLimitedError,
@@ -25,7 +24,6 @@ from chartsend.errors import (
     Verdict,
 )
 from chartsend.settings import Retry
-from chartsend.transport.quota import Quota
 from chartsend.transport.retry import Retrier, RetryBudget, parse_http_date, parse_retry_after
 
 NEVER = Deadline(math.inf)
@@ -239,49 +237,3 @@ async def test_cancellation_passes_through_at_once():
     with anyio.move_on_after(0.05):
         await retrier(1.0, base_s=10, cap_s=60, attempts=9).run(once, deadline=NEVER)
     assert time.monotonic() - began < 0.5
-
-
-async def test_a_window_never_holds_more_than_its_quota():
-    quota, times = Quota(20, 0.4), []
-    for _ in range(60):
-        await quota.take(NEVER)
-        times.append(time.monotonic())
-        quota.answered()
-    for first, beyond in zip(times, times[19:], strict=False):
-        assert beyond - first >= 0.4  # 98 % of 20 is 19: the 20th waits
-
-
-async def test_a_wait_for_the_quota_never_outlives_its_own_deadline():
-    quota = Quota(1, 3.0)
-    await quota.take(NEVER)
-    quota.answered()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(quota.take, Deadline.after(30))  # first in the queue, for three seconds
-        await anyio.sleep(0.02)
-        began = time.monotonic()
-        with pytest.raises(DeadlineExceededError):
-            await quota.take(Deadline.after(0.2))
-        assert time.monotonic() - began < 0.5
-        tasks.cancel_scope.cancel()
-
-
-async def test_a_cancelled_wait_takes_nothing():
-    quota = Quota(2, 0.3)
-    await quota.take(NEVER)
-    quota.answered()
-    for _ in range(5):
-        with anyio.move_on_after(0.01):
-            await quota.take(NEVER)
-    assert quota._in_flight == 0
-    await quota.take(Deadline.after(1))
-
-
-async def test_a_pause_holds_everybody():
-    quota = Quota(None, 1.0)
-    quota.pause(0.2)
-    began = time.monotonic()
-    await quota.take(NEVER)
-    assert time.monotonic() - began >= 0.19
-    quota.pause(60)
-    with pytest.raises(DeadlineExceededError):
-        await quota.take(Deadline.after(0.05))

@@ -165,7 +165,7 @@ async def test_a_body_is_not_flushed_while_bytes_wait_below_tls(raw_tls, setting
         return body
 
     async with Http(
-        settings_for(raw_tls, timeouts=timeouts, **trusted), Quota(None, 1), user_agent="t"
+        settings_for(raw_tls, timeouts=timeouts, **trusted), Quota(None), user_agent="t"
     ) as http:
         capacity = (await sent(http, 20_000_000)).sent_bytes
         for size in range(capacity - 160_000, capacity + 160_000, 40_000):

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from .describe import description_options, from_options, merge
+from ..description import merge
+from .describe import description_options, from_options
 from .options import Duration, complete_destination
 from .progress import say
 
@@ -44,11 +45,11 @@ def delete(ctx: click.Context, /, **given: Any) -> None:
     """Ask the receiver to delete the document with this ID."""
     import anyio  # noqa: PLC0415  # help and completion stay fast
 
+    from ..disk.sidecar import read_metadata  # noqa: PLC0415
     from ..document import Document  # noqa: PLC0415
     from ..shape import parse_shape  # noqa: PLC0415
     from .deleting import ask_to_delete  # noqa: PLC0415
     from .show import receipt_line  # noqa: PLC0415
-    from .sidecar import read_metadata  # noqa: PLC0415
 
     loaded = ctx.obj.load()
     metadata = read_metadata(given["metadata"]) if given["metadata"] else {}

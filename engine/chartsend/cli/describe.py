@@ -1,7 +1,7 @@
-"""The description options of `send`, `delete` and `batch`, and how levels of description merge.
+"""The description options of `send`, `delete` and `batch`.
 
-The one rule: the more particular level wins, key by key (sidecar, options, `--metadata`, profile),
-lists are replaced, and no person is ever put together from two: see `merge`.
+The one rule: what was not given is absent, never empty, so that a more general level (`--metadata`,
+profile) can say it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import datetime as dt
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+
+from ..description import is_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -178,30 +180,3 @@ def _without_blanks(described: Mapping[str, Any]) -> dict[str, Any]:
         if inside not in (None, {}, []):
             kept[key] = inside
     return kept
-
-
-# What says who somebody is: with another one of these it is another person.
-_WHO: Final = {"patient": "identifiers", "provider": "id", "authenticator": "id"}
-
-
-def is_table(value: object) -> TypeGuard[Mapping[str, Any]]:
-    """Whether a value is a table of a description."""
-    return isinstance(value, Mapping)
-
-
-def merge(particular: Mapping[str, Any], general: Mapping[str, Any]) -> dict[str, Any]:
-    """One description of two: `particular` wins, key by key, also inside tables; lists are replaced.
-
-    When both identify a patient (or a provider) and differ, nothing of the general one is taken:
-    a name or a birth date from there would be another person's.
-    """
-    merged = dict(general)
-    for key, value in particular.items():
-        there = general.get(key)
-        if is_table(value) and is_table(there):
-            who = _WHO.get(key, "")
-            is_other = who in value and who in there and value[who] != there[who]
-            merged[key] = dict(value) if is_other else merge(value, there)
-        else:
-            merged[key] = value
-    return merged

@@ -15,6 +15,7 @@ from ..errors import (
     ClockSkewError,
     ConfigError,
     ForbiddenError,
+    LedgerError,
     OutcomeUnknownError,
     TlsError,
     TransferError,
@@ -24,6 +25,7 @@ from ..errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..batch.status import Rows
     from ..document import Receipt
 
 ACCEPTED: Final = 0
@@ -33,7 +35,7 @@ IN_DOUBT: Final = 3
 NO_SOURCE: Final = 4
 TEMPORARY: Final = 5
 PENDING: Final = 6
-"""Rows of a batch wait; used by `batch` only."""
+"""Rows of a batch wait, or its ledger cannot be used; by `batch` only."""
 FATAL: Final = 7
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells count."""
@@ -42,7 +44,7 @@ TERMINATED: Final = 143
 
 MEANINGS: Final = {
     ACCEPTED: "every document was accepted",
-    SOME_FAILED: "some documents failed, or a receipt could not be written",
+    SOME_FAILED: "some documents failed or were rejected, or a receipt could not be written",
     USAGE: "wrong usage, or a setting is missing or wrong",
     IN_DOUBT: "none failed, some may or may not be in the chart",
     NO_SOURCE: "nothing was found to send",
@@ -61,6 +63,7 @@ _BY_CLASS: Final[tuple[tuple[type[TransferError], int], ...]] = (
     (ClockSkewError, FATAL),
     (TlsError, FATAL),
     (ForbiddenError, FATAL),
+    (LedgerError, PENDING),
     (OutcomeUnknownError, IN_DOUBT),
 )
 
@@ -169,6 +172,34 @@ class Outcome:
         if only_temporary:
             return TEMPORARY
         return ACCEPTED if self.total or self.planned or self.skipped else NO_SOURCE
+
+
+def of_batch(
+    rows: Rows,
+    *,
+    signal: int | None = None,
+    fatal: TransferError | None = None,
+    unwritten: bool = False,
+) -> int:
+    """The code of a run of a batch that has ended, by the table and its precedence.
+
+    Args:
+        rows: As the ledger has them at the end.
+        signal: The exit code of the signal that stopped the run, or None.
+        fatal: What every further row would have met too, or None.
+        unwritten: Whether stdout lost lines that a script would have read.
+    """
+    codes = {signal, None if fatal is None else of_error(fatal)} - {None}
+    if rows.pending:
+        codes.add(PENDING)
+    if rows.failed or rows.rejected or unwritten:
+        codes.add(SOME_FAILED)
+    if rows.in_doubt:
+        codes.add(IN_DOUBT)
+    for code in PRECEDENCE:
+        if code in codes:
+            return code
+    return ACCEPTED if rows.total else NO_SOURCE
 
 
 def stops_the_run(code: str) -> bool:

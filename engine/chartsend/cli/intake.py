@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..aio import Lane, Shared
+from ..description import merge
+from ..disk.find import absolute, walk
+from ..disk.own import Own
+from ..disk.sidecar import is_lone_sidecar, read_sidecar
 from ..document import Document, Receipt, ReceiptError
 from ..errors import InvalidDocumentError, TransferError
 from ..redox.identity import document_id
 from ..shape import parse_shape
 from .accepted import digest
-from .describe import merge
-from .find import absolute, walk
-from .own import Own
-from .sidecar import is_lone_sidecar, read_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
     from typing import Self
 
+    from ..disk.find import Roots, Skipped
     from ..document import Api, Model
     from .accepted import EarlierRun
-    from .find import Roots, Skipped
     from .summary import Summary
 
 AT_ONCE: Final = 32

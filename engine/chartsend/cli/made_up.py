@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .describe import merge
+from ..description import merge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,9 +6,8 @@ lines only, no aiohttp, no rich, no engine (a test counts them), and answers in 
 
 from __future__ import annotations
 
-import importlib
 import sys
-from typing import Final, NamedTuple
+from typing import Final
 
 import click
 from click.shell_completion import CompletionItem
@@ -16,20 +15,13 @@ from click.shell_completion import CompletionItem
 from ..errors import TransferError
 from .asked import Asked
 from .crash import guard
-from .exits import INTERRUPTED, MEANINGS, PENDING, of_error
+from .exits import INTERRUPTED, MEANINGS, of_error
+from .lazy import LazyGroup, Verb
 from .logs import LEVELS, start_logging
-
-
-class Verb(NamedTuple):
-    """Where a verb's command lives, and the line of help that stands for it until it is imported."""
-
-    module: str
-    name: str
-    summary: str
-
 
 VERBS: Final = {
     "send": Verb(".send", "send", "Send files and folders now."),
+    "batch": Verb(".batch", "batch", "Send the rows of a manifest: durable, resumable, accounted for."),
     "delete": Verb(".delete", "delete", "Delete a document that was sent (Data Model)."),
     "sandbox": Verb(".sandbox", "sandbox", "Run Redox on this machine, to try everything out."),
     "doctor": Verb(".doctor", "doctor", "Check that everything is set up right."),
@@ -44,6 +36,8 @@ Examples:
   chartsend --profile staging send scans/ --to memorial-ehr \\
           --patient 0000991234:MR --type "Consent Form"
       every file of a folder, for one patient
+  chartsend --profile staging batch run tonight.jsonl --to memorial-ehr
+      many documents, overnight; run it again and it goes on
   chartsend --profile staging doctor
       is this set up right?
 
@@ -60,53 +54,8 @@ Exit codes:
 """
 
 
-class _LazyGroup(click.Group):
-    """A group that knows its verbs' names and summaries without importing them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        return list(VERBS)
-
-    def get_command(
-        self,
-        ctx: click.Context,  # noqa: ARG002  # click's signature
-        cmd_name: str,
-    ) -> click.Command | None:
-        verb = VERBS.get(cmd_name)
-        if verb is None:
-            return None
-        command: click.Command = getattr(importlib.import_module(verb.module, __package__), verb.name)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            raise click.exceptions.NoSuchCommand(
-                args[0], f"There is no verb {args[0]!r}.", possibilities=VERBS, ctx=ctx
-            )
-        return super().resolve_command(ctx, args)
-
-    def format_commands(
-        self,
-        ctx: click.Context,  # noqa: ARG002  # click's signature
-        formatter: click.HelpFormatter,
-    ) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl([(name, verb.summary) for name, verb in VERBS.items()])
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        verbs = [
-            CompletionItem(name, help=verb.summary)
-            for name, verb in VERBS.items()
-            if name.startswith(incomplete)
-        ]
-        # The group's own options, without the verbs, which click would import to list them.
-        return verbs + click.Command.shell_complete(self, ctx, incomplete)
-
-
 def _exit_codes() -> str:
-    shown = {code: meaning for code, meaning in MEANINGS.items() if code != PENDING}
-    return "\n".join(f"  {code:>3}  {meaning}" for code, meaning in shown.items())
+    return "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
 
 def _complete_profile(
@@ -123,7 +72,9 @@ def _complete_profile(
 
 
 @click.group(
-    cls=_LazyGroup,
+    cls=LazyGroup,
+    verbs=VERBS,
+    package=__package__,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_EPILOG + _exit_codes(),
     subcommand_metavar="VERB ...",

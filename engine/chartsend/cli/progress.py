@@ -6,15 +6,16 @@ The one rule: no file's name, and nothing that grows: one entry for each send in
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..settings.quantity import show_seconds, show_size
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
+    from typing import Self, TextIO
 
     from ..document import Receipt
     from ..ports import Progress
@@ -62,6 +63,38 @@ class Flow:
         return " · ".join(parts)
 
 
+class _Stderr(io.TextIOBase):
+    """stderr for a display: when the terminal goes away, the display does, and nothing else."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # of a stream, it can be read only
+        """What the terminal understands."""
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        """Whether a terminal is there."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The terminal's descriptor, for its size."""
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        """Show a text."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Show it now."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 class Bar:
     """The live line of a terminal; use it with `with`."""
 
@@ -70,7 +103,8 @@ class Bar:
         from rich.live import Live  # noqa: PLC0415
         from rich.spinner import Spinner  # noqa: PLC0415
 
-        self._console = Console(stderr=True, highlight=False)
+        stream: Any = _Stderr(sys.stderr)  # typeshed does not count a TextIOBase as TextIO
+        self._console = Console(file=stream, highlight=False)
         self._spinner = Spinner("line", "starting")
         self._live = Live(self._spinner, console=self._console, transient=True, refresh_per_second=8)
 

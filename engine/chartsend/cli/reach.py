@@ -17,7 +17,6 @@ from .._version import __version__
 from ..aio import Deadline, Lane, close_within
 from ..errors import TransferError
 from ..settings.quantity import show_seconds
-from ..settings.shape import parse_quota
 from ..transport.http import Http
 from ..transport.quota import Quota
 from .checks import Check, failed
@@ -99,17 +98,19 @@ async def _token(settings: Settings) -> AsyncIterator[Check]:
     lane = Lane(threads=2)
     started = time.monotonic()
     try:
-        quota = Quota.from_setting(parse_quota(settings.quota))
-        async with Http(settings, quota, user_agent=f"chartsend/{__version__}") as http:
-            listening = _Listening(http)
-            tokens = auth.token_source(settings, listening, lane=lane)
-            try:
-                await tokens.token(min_life_s=0.0, deadline=Deadline.after(LIMIT_S))
-                check = Check("token", "ok", f"granted in {show_seconds(time.monotonic() - started)}")
-            except TransferError as exc:
-                check = _refused(exc)
-            finally:
-                await close_within(LIMIT_S, tokens.aclose)
+        with Quota.of(settings) as quota:
+            async with Http(settings, quota, user_agent=f"chartsend/{__version__}") as http:
+                listening = _Listening(http)
+                tokens = auth.token_source(settings, listening, lane=lane)
+                try:
+                    await tokens.token(min_life_s=0.0, deadline=Deadline.after(LIMIT_S))
+                    check = Check(
+                        "token", "ok", f"granted in {show_seconds(time.monotonic() - started)}"
+                    )
+                except TransferError as exc:
+                    check = _refused(exc)
+                finally:
+                    await close_within(LIMIT_S, tokens.aclose)
     except TransferError as exc:
         yield _refused(exc)
         return

@@ -14,22 +14,23 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
+from ..description import merge
+from ..disk import find
+from ..disk.own import Own
+from ..disk.sidecar import read_metadata
 from ..document import API_OF
 from ..errors import ConfigError
 from ..redox.route import default_model
-from . import find
 from .accepted import EarlierRun
 from .demo import private_sandbox
-from .describe import from_options, merge
+from .describe import from_options
 from .descriptors import fit
 from .exits import NO_SOURCE
 from .intake import Intake, Route
 from .made_up import fill
-from .own import Own
 from .progress import make_bar, say
 from .run import Job, Run, leave
 from .show import Show
-from .sidecar import read_metadata
 from .summary import Summary, left_out_words
 
 if TYPE_CHECKING:

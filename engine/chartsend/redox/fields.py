@@ -6,7 +6,10 @@ The one rule: what is not known is left out; an empty string or list never stand
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sized
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def filled(fields: Mapping[str, object]) -> dict[str, object]:
@@ -15,9 +18,11 @@ def filled(fields: Mapping[str, object]) -> dict[str, object]:
 
 
 def _is_empty(value: object) -> bool:
+    if value is None:
+        return True
     if isinstance(value, str):
-        return not value.strip()
-    return value is None or (isinstance(value, Sized) and len(value) == 0)
+        return not value or value.isspace()
+    return isinstance(value, list | tuple | dict) and not value
 
 
 def moment(value: dt.datetime | None) -> str | None:

@@ -6,6 +6,7 @@ the same document is recognisable as such, byte for byte.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -60,6 +61,11 @@ def _derive(*parts: str | None) -> str:
         for part in parts
         for raw in [b"" if part is None else part.encode("utf-8", "surrogatepass")]
     )
-    # uuid5 takes text before Python 3.12; Latin-1 maps every byte to one character. The names of
-    # files may hold bytes that are not UTF-8, hence surrogatepass.
-    return str(uuid.uuid5(NAMESPACE, joined.decode("latin-1")))
+    # What `uuid.uuid5(NAMESPACE, ...)` gives for these bytes read as Latin-1 (it takes text before
+    # Python 3.12), in a tenth of the time: a plan of a million rows makes six million of them.
+    name = joined.decode("latin-1").encode()
+    digest = bytearray(hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

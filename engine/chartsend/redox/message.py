@@ -28,7 +28,9 @@ _INSTEAD_OF_REPLACES: Final[dict[Model, str]] = {
 __all__ = ["Facts", "Filling", "check", "compose", "compose_delete"]
 
 
-def check(document: Document, facts: Facts, *, api: Api, model: Model, deleting: bool = False) -> None:
+def check(
+    document: Document, facts: Facts, *, api: Api, model: Model, deleting: bool = False
+) -> dict[str, object]:
     """Refuse a document that lacks what its model or its destination requires.
 
     Args:
@@ -37,6 +39,9 @@ def check(document: Document, facts: Facts, *, api: Api, model: Model, deleting:
         api: The API of the route.
         model: The model of the route.
         deleting: Check for `compose_delete` instead of `compose`.
+
+    Returns:
+        The message that it looked at: the one that embeds, with its hole, or the Delete.
 
     Raises:
         InvalidDocumentError: Everything missing at once, in Redox's spelling, and every value
@@ -52,7 +57,7 @@ def check(document: Document, facts: Facts, *, api: Api, model: Model, deleting:
     missing = lacking(message, needed)
     problems = tuple(_problems(document, facts, model, deleting=deleting))
     if not missing and not problems:
-        return
+        return message
     texts = [f"{_what(document, model, deleting=deleting)} lacks {_list(missing)}"] if missing else []
     texts.extend(problems)
     raise InvalidDocumentError("; ".join(texts), missing=missing, problems=problems)

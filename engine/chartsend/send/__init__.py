@@ -1,7 +1,7 @@
 """One document through every step, told to the journal: `Asking` says what, `Sender` does it."""
 
-from .ask import Ask, Plan
+from .ask import Ask, Earlier, Plan
 from .asking import Asking
 from .sender import Sender
 
-__all__ = ["Ask", "Asking", "Plan", "Sender"]
+__all__ = ["Ask", "Asking", "Earlier", "Plan", "Sender"]

@@ -28,6 +28,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """A file that was uploaded before; its message is still to be sent.
+
+    Attributes:
+        reference_url: Where it lies, verbatim.
+        size_bytes: Raw size of what was uploaded.
+        sha256: Hex digest of what was uploaded; None when hashing was off.
+    """
+
+    reference_url: str
+    size_bytes: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """One document to send.
 
@@ -41,6 +56,7 @@ class Ask:
         document_id: The identity, fixed before anything is sent.
         message_at: The time that stands in the message; fixed, so that a repeat is byte-identical.
         row: The caller's opaque name for it in a batch.
+        earlier: Its file, if that was uploaded already.
         on_progress: Told a few times a second how many bytes went out.
     """
 
@@ -53,6 +69,7 @@ class Ask:
     document_id: str
     message_at: dt.datetime
     row: str | None = None
+    earlier: Earlier | None = None
     on_progress: Callable[[Progress], None] | None = None
 
 

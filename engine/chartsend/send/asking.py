@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..errors import TransferError
     from ..ports import Progress
     from ..settings import Destination, Settings
+    from .ask import Earlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Asking:
         deadline: Deadline,
         row: str | None = None,
         message_at: dt.datetime | None = None,
+        earlier: Earlier | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Ask:
         """What is asked for one document, its identity included.
@@ -104,6 +106,7 @@ class Asking:
             ),
             message_at=message_at or now.replace(microsecond=now.microsecond // 1000 * 1000),
             row=row,
+            earlier=earlier,
             on_progress=on_progress,
         )
 

@@ -6,17 +6,29 @@ The one rule: every attempt opens its own body, and whoever opened a reader clos
 from __future__ import annotations
 
 import logging
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
 
 import anyio
 
 from ..aio import close_within
-from ..errors import AuthRejectedError, Phase, RateLimitedError, TransferError, Verdict
+from ..errors import (
+    AuthRejectedError,
+    AuthUnavailableError,
+    ConnectFailedError,
+    Phase,
+    RateLimitedError,
+    TransferError,
+    Verdict,
+)
 from ..ports import Operation, Progress
 from ..redox import replies
+from ..transport import breaker
 from ..transport.body import StreamingBody
-from ..transport.http import Outgoing
+from ..transport.breakers import Target
+from ..transport.http import REPLY_CAP_BYTES, Outgoing
 from ..transport.retry import Retrier, RetryBudget, parse_retry_after
 from ..transport.verdicts import judge
 
@@ -25,6 +37,7 @@ if TYPE_CHECKING:
 
     from ..ports import Reply, Source, TokenSource
     from ..settings import Settings
+    from ..transport.breakers import Breakers
     from ..transport.http import Http
     from ..transport.quota import Quota
     from .ask import Ask, Tally
@@ -45,12 +58,13 @@ class Step:
     """One operation of a send.
 
     Attributes:
-        operation: Upload or message.
+        operation: Upload, message or search.
         url: Where to.
         headers: Without Authorization.
         framed: How its body looks.
         source: Where the body's bytes come from; None for a body in memory.
-        gate: Awaited with the digest before the last chunk of every attempt.
+        gate: Awaited with the digest before the last chunk of every attempt, if there is one.
+        reply_cap_bytes: An answer above this is `ResponseTooLargeError`.
     """
 
     operation: Operation
@@ -58,19 +72,48 @@ class Step:
     headers: Mapping[str, str]
     framed: Framed
     source: Source | None
-    gate: Callable[[str | None], Awaitable[None]]
+    gate: Callable[[str | None], Awaitable[None]] | None
+    reply_cap_bytes: int = REPLY_CAP_BYTES
+
+    def target(self, ask: Ask) -> Target:
+        """Whom its requests are for: where files are uploaded is a service of its own."""
+        host = urlsplit(self.url).netloc
+        if self.operation is Operation.UPLOAD:
+            return Target(host, self.url, "the upload address")
+        name = ask.destination.name
+        return Target(host, name, f"destination {name}")
 
 
 class Exchanger:
-    """Runs steps: the part that every operation of every send shares."""
+    """Runs steps: the part that every operation of every send shares.
 
-    def __init__(self, settings: Settings, http: Http, tokens: TokenSource, quota: Quota) -> None:
+    Args:
+        settings: For retries.
+        http: Makes the attempts.
+        tokens: Gives the bearer tokens.
+        quota: Paused after a 429.
+        breakers: What attempts wait at while the other side is down; None to fail instead.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        http: Http,
+        tokens: TokenSource,
+        quota: Quota,
+        breakers: Breakers | None = None,
+    ) -> None:
+        self._breakers = breakers
         self._settings = settings
         self._http = http
         self._tokens = tokens
         self._quota = quota
         self._budgets: dict[str, RetryBudget] = {}
         self.retries = 0
+
+    def stop_waiting(self) -> None:
+        """The engine closes: from now on an outage is a failure."""
+        self._breakers = None
 
     async def run(self, step: Step, ask: Ask, tally: Tally, read: Callable[[Reply], T]) -> T:
         """Do one step until it is done, in doubt, or given up.
@@ -99,7 +142,41 @@ class Exchanger:
 
         budget = self._budgets.setdefault(ask.destination.name, RetryBudget())
         retrier = Retrier(self._settings.retry, budget, on_retry=count)
-        return await retrier.run(lambda: self._once(step, ask, tally, read), deadline=ask.deadline)
+        return await retrier.run(lambda: self._guarded(step, ask, tally, read), deadline=ask.deadline)
+
+    async def _guarded(self, step: Step, ask: Ask, tally: Tally, read: Callable[[Reply], T]) -> T:
+        """One attempt; with breakers, those that fail because nobody is there are no attempt.
+
+        They are waited out at the breaker, until the deadline. As long as that is closed still, the
+        waits between them grow, so that whoever is alone opens it too.
+        """
+        failures = 0
+        while True:
+            try:
+                return await self._once(step, ask, tally, read)
+            except TransferError as error:
+                if not self._is_outage(step, ask, error):
+                    raise
+                failures += 1
+                wait_s = self._wait_s(step, ask, failures)
+                if anyio.current_time() + wait_s >= ask.deadline.at:
+                    raise
+            self.retries += 1
+            await anyio.sleep(wait_s)
+
+    def _is_outage(self, step: Step, ask: Ask, error: TransferError) -> bool:
+        """Whether it failed because nobody is there, and a breaker knows when to ask again."""
+        if self._breakers is None or error.verdict is not Verdict.RETRY or error.is_last:
+            return False
+        if isinstance(error, ConnectFailedError | AuthUnavailableError):
+            return True
+        return error.status == 503 and self._breakers.is_open(step.target(ask))
+
+    def _wait_s(self, step: Step, ask: Ask, failures: int) -> float:
+        if self._breakers is None or self._breakers.is_open(step.target(ask)):
+            return 0.0
+        cap_s = min(self._settings.retry.cap_s, breaker.PROBE_EVERY_S)
+        return random.random() * min(cap_s, self._settings.retry.base_s * 2.0 ** min(failures, 16))  # noqa: S311
 
     async def _once(self, step: Step, ask: Ask, tally: Tally, read: Callable[[Reply], T]) -> T:
         """One attempt; a 401 is answered with one fresh token, once."""
@@ -131,10 +208,25 @@ class Exchanger:
         return result
 
     async def _attempt(self, step: Step, ask: Ask, tally: Tally) -> Reply:
+        breakers, target = self._breakers, step.target(ask)
+        if breakers is not None:
+            await breakers.wait(target, ask.deadline)  # a token that waits here would grow old
         declared = step.framed.frame.declared_bytes
         token = await self._tokens.token(
             min_life_s=declared / SLOWEST_USUAL_BYTES_PER_S, deadline=ask.deadline
         )
+        if breakers is None:
+            reply = await self._request(step, ask, tally, token)
+        else:
+            async with breakers.attempt(target, ask.deadline) as passage:
+                reply = await self._request(step, ask, tally, token)
+                passage.answered(reply.status, asked_s=self._asked_s(reply))
+        if reply.status == 401:
+            self._tokens.reject(token)
+        return reply
+
+    async def _request(self, step: Step, ask: Ask, tally: Tally, token: str) -> Reply:
+        """One request with a body of its own."""
         reader = step.source.reader() if step.source is not None else None
         tally.attempts += 1
         body = StreamingBody(
@@ -143,22 +235,18 @@ class Exchanger:
             encoder=step.framed.encoder(),
             hashes=self._settings.hash,
             gate=step.gate,
-            on_handed=_progress(ask, declared),
+            on_handed=_progress(ask, step.framed.frame.declared_bytes),
         )
         if step.operation is Operation.MESSAGE:
             tally.message_body, tally.is_settled = body, False
         headers = {**step.headers, "Authorization": f"Bearer {token}"}
+        outgoing = Outgoing(step.operation, step.url, headers, body, step.reply_cap_bytes)
         try:
-            reply = await self._http.exchange(
-                Outgoing(step.operation, step.url, headers, body), deadline=ask.deadline
-            )
+            return await self._http.exchange(outgoing, deadline=ask.deadline)
         finally:
             if reader is not None:
                 tally.sha256 = body.sha256 or tally.sha256
                 await close_within(CLOSE_S, reader.aclose)
-        if reply.status == 401:
-            self._tokens.reject(token)
-        return reply
 
     def _asked_s(self, reply: Reply) -> float | None:
         """How long the answer asks to wait; None when it does not, or not in a valid way."""

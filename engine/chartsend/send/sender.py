@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from ..aio import finish
-from ..encoding.envelope import HOLE, render, split_at_hole
+from ..encoding.envelope import render
 from ..errors import (
     PayloadRejectedError,
     Phase,
@@ -24,13 +24,12 @@ from ..errors import (
 )
 from ..ports import Intent, Operation, Uploaded
 from ..redox import endpoints, message, replies
-from ..redox.content_type import resolve_content_type
-from ..redox.message import Facts
-from ..redox.route import Route, check_request_size, choose
+from ..redox.route import check_request_size
 from ..sources import open_source
 from ..transport.verdicts import unknown
 from . import bodies
 from .ask import Plan, Tally
+from .choosing import Chosen, choose_for, facts_of
 from .exchange import Step
 
 if TYPE_CHECKING:
@@ -41,7 +40,9 @@ if TYPE_CHECKING:
     from ..document import Receipt
     from ..encoding.envelope import Envelope
     from ..ports import Journal, Source
+    from ..redox.message import Facts
     from ..redox.replies import Accepted
+    from ..redox.route import Route
     from ..settings import Settings
     from .ask import Ask
     from .bodies import Framed
@@ -170,6 +171,13 @@ class Sender:
         )
 
     async def _routed(self, ask: Ask, tally: Tally, source: Source) -> Accepted:
+        earlier = ask.earlier
+        if earlier is not None and earlier.size_bytes == source.size_bytes:
+            ask = replace(ask, wish=replace(ask.wish, method="upload", note_text=False))
+            facts, route, _ = self._choose(ask, source)
+            tally.method, tally.sha256 = "upload", earlier.sha256
+            tally.reference_url = earlier.reference_url
+            return await self._refer(ask, tally, facts, route, earlier.reference_url)
         facts, route, envelope = self._choose(ask, source)
         for warning in route.warnings:
             _log.warning("document %s: %s", ask.row or ask.document_id, warning)
@@ -187,46 +195,18 @@ class Sender:
             tally.method = route.method
             framed = await self._framed(route, facts, source, envelope)
         reference = await self._upload(ask, tally, framed, source)
+        return await self._refer(ask, tally, facts, route, reference)
+
+    async def _refer(
+        self, ask: Ask, tally: Tally, facts: Facts, route: Route, reference: str
+    ) -> Accepted:
+        """Send the message that refers to the uploaded file."""
         text = render(message.compose(ask.document, facts, route, reference))
         check_request_size(len(text), destination=ask.destination, settings=self._settings)
         return await self._message(ask, tally, bodies.in_memory(text, ask.api))
 
-    def _choose(self, ask: Ask, source: Source) -> tuple[Facts, Route, Envelope]:
-        """Facts, route and the message around its hole: everything that needs no network."""
-        document = ask.document
-        content_type = resolve_content_type(
-            name=document.name, head=source.head, given=document.content_type
-        )
-        facts = self._facts(ask, content_type, source.size_bytes)
-        message.check(document, facts, api=ask.api, model=ask.model)
-        trial = Route(api=ask.api, method="embed", model=ask.model, text=None, warnings=())
-        envelope = split_at_hole(message.compose(document, facts, trial, HOLE))
-        route = choose(
-            ask.wish,
-            size_bytes=source.size_bytes,
-            content_type=content_type,
-            overhead_bytes=envelope.length_bytes,
-            destination=ask.destination,
-            settings=self._settings,
-        )
-        if route.text is not None:
-            envelope = split_at_hole(message.compose(document, facts, route, HOLE))
-        return facts, route, envelope
-
-    def _facts(self, ask: Ask, content_type: str, size_bytes: int) -> Facts:
-        settings = self._settings
-        return Facts(
-            document_id=ask.document_id,
-            name=ask.document.name,
-            content_type=content_type,
-            size_bytes=size_bytes,
-            at=ask.message_at,
-            destination=ask.destination,
-            environment=endpoints.environment(settings),
-            source_id=settings.source_id,
-            source_name=settings.source_name,
-            note_content_type_for_uri=settings.note_content_type_for_uri,
-        )
+    def _choose(self, ask: Ask, source: Source) -> Chosen:
+        return choose_for(ask, head=source.head, size_bytes=source.size_bytes, settings=self._settings)
 
     async def _framed(self, route: Route, facts: Facts, source: Source, envelope: Envelope) -> Framed:
         """The body that carries the file on this route."""
@@ -326,7 +306,7 @@ class Sender:
         )
 
     async def _deletion(self, ask: Ask, tally: Tally) -> Accepted:
-        facts = self._facts(ask, "application/octet-stream", 0)
-        message.check(ask.document, facts, api=ask.api, model=ask.model, deleting=True)
-        text = render(message.compose_delete(ask.document, facts, ask.model))
+        facts = facts_of(ask, "application/octet-stream", 0, self._settings)
+        deletion = message.check(ask.document, facts, api=ask.api, model=ask.model, deleting=True)
+        text = render(deletion)
         return await self._message(ask, tally, bodies.in_memory(text, ask.api))

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pathlib import PurePath
 
 Environment = Literal["Development", "Staging", "Production"]
+Counted = Literal["upload", "message", "token", "query"]
+COUNTED: Final[tuple[Counted, ...]] = ("upload", "message", "token", "query")
+MOST_REQUESTS: Final = 1_000_000
+"""Of a quota; a window with more is as good as none."""
 HOSTS: Final = {
     # developer.redoxengine.com, quotas and API pages; the Canadian upload host is not published.
     "us": ("https://api.redoxengine.com", "https://blob.redoxengine.com"),
@@ -54,7 +58,10 @@ class Settings:
         buffer_bytes: Budget for buffers of all sends together, never file sizes.
         hash: Whether the sha256 of the raw bytes is taken while they stream.
         quota: `N/S` requests in a rolling window of S seconds, or `off`. Redox documents
-            10,000 per 300 s and IP address.
+            10,000 per 300 s and IP address. All processes of a user share it, by API host.
+        quota_backfill_share: How much of the quota a batch may use; the rest stays free for what is
+            sent by hand or by a service.
+        quota_counts: Which requests count; Redox does not say whether all do.
         destinations: By name.
     """
 
@@ -80,6 +87,8 @@ class Settings:
     buffer_bytes: int = 64 * MIB
     hash: bool = True
     quota: str = "10000/300"
+    quota_backfill_share: float = 0.9
+    quota_counts: tuple[Counted, ...] = COUNTED
     auth: Auth = field(default_factory=Auth)
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -98,6 +107,12 @@ class Settings:
         _check_proxy(self.proxy)
         _check_token_host(self)
         parse_quota(self.quota)
+        between("quota_backfill_share", self.quota_backfill_share, 0.1, 1)
+        if not self.quota_counts or not set(self.quota_counts) <= set(COUNTED):
+            raise ConfigError(
+                f"quota_counts is a list of one or more of {', '.join(COUNTED)}; where nothing counts,"
+                ' set quota = "off"'
+            )
 
     @classmethod
     def load(cls, profile: str | PurePath | None = None, **overrides: object) -> Settings:
@@ -175,6 +190,8 @@ def parse_quota(text: str) -> tuple[int, float] | None:
     match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,6})", text)
     if match is None or not int(match[1]) or not int(match[2]):
         raise ConfigError("quota is requests/seconds, such as 10000/300, or off")
+    if int(match[1]) > MOST_REQUESTS:
+        raise ConfigError(f"quota is at most {MOST_REQUESTS:,} requests in a window, or off")
     return int(match[1]), float(match[2])
 
 

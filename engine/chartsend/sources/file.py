@@ -59,6 +59,38 @@ class Identity:
         return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
 
 
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """What a plan needs of a file, without keeping it open.
+
+    Attributes:
+        head: Its first bytes.
+        size_bytes: Its size.
+        mtime_ns: When it was last written.
+    """
+
+    head: bytes
+    size_bytes: int
+    mtime_ns: int
+
+
+def peek(path: str) -> Peek:
+    """Look at a regular file: its size, its time and its first bytes. Blocks.
+
+    Raises:
+        SourceMissingError, SourceUnreadableError, NotRegularFileError: As for `open_file`.
+    """
+    descriptor = Descriptor()
+    try:
+        descriptor.open(path, small_bytes=0)
+    except (ValueError, OSError) as exc:
+        raise _translated(exc) from exc
+    finally:
+        descriptor.close()
+    identity = descriptor.identity
+    return Peek(descriptor.head, identity.size_bytes, identity.mtime_ns)
+
+
 class Descriptor:
     """An open file. Its methods block and run in threads; `close` runs when the last user has gone."""
 
@@ -68,24 +100,26 @@ class Descriptor:
         self.head = b""
         self.is_whole = False
 
-    def open(self, path: str) -> None:
-        """Open, check, and read the first bytes; a small file whole.
+    def open(self, path: str, small_bytes: int = SMALL_BYTES) -> None:
+        """Open, check, and read the first bytes; a file up to `small_bytes` whole.
 
         Raises:
             OSError: The system refused.
             NotRegularFileError: It is a directory, device, FIFO or socket.
             SourceChangedError: A small file changed while it was read.
         """
+        raw = path.encode("utf-8", "surrogateescape")  # a name is the same whatever the locale
         # stat first: opening a device can have effects, and a FIFO blocks without O_NONBLOCK.
-        _check_regular(os.stat(path))  # noqa: PTH116
+        _check_regular(os.stat(raw))  # noqa: PTH116
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-        self.fd = os.open(path, flags)
+        self.fd = os.open(raw, flags)
         status = os.fstat(self.fd)
         _check_regular(status)
         self.identity = Identity.of(status)
-        wanted = status.st_size if status.st_size <= SMALL_BYTES else HEAD_BYTES
+        is_small = status.st_size <= small_bytes
+        wanted = status.st_size if is_small else HEAD_BYTES
         self.head = self._read_fully(wanted)
-        if wanted == status.st_size:
+        if is_small:
             self.is_whole = True
             if len(self.head) != wanted:
                 raise _shrank(wanted, len(self.head))
@@ -222,8 +256,6 @@ async def open_file(path: str, *, lane: Lane, read_s: float) -> FileSource:
         SourceChangedError: It changed while its first bytes were read.
         StallTimeoutError: Opening took longer than `read_s`; the thread is left parked.
     """
-    if "\0" in path:
-        raise SourceMissingError("the path has a NUL character; there can be no such file")
     descriptor = Descriptor()
     shared = Shared(descriptor.close)
     try:
@@ -239,15 +271,20 @@ async def _within(seconds: float, call: Awaitable[int | None]) -> int:
     with anyio.move_on_after(seconds):
         try:
             return await call or 0
-        except TransferError:
-            raise
-        except (FileNotFoundError, NotADirectoryError) as exc:
-            raise SourceMissingError("there is no file at the path") from exc
-        except OSError as exc:
-            raise _unreadable(exc) from exc
+        except (OSError, ValueError) as exc:
+            raise _translated(exc) from exc
     raise StallTimeoutError(
         f"reading the file did not come back within {seconds:.0f} s; is it on a network disk that hangs?"
     )
+
+
+def _translated(exc: OSError | ValueError) -> TransferError:
+    """What the system says, as one of our errors."""
+    if isinstance(exc, FileNotFoundError | NotADirectoryError):
+        return SourceMissingError("there is no file at the path")
+    if isinstance(exc, OSError):
+        return _unreadable(exc)
+    return SourceMissingError("the path has a NUL, or a character that no file's name can have")
 
 
 def _unreadable(exc: OSError) -> SourceUnreadableError:

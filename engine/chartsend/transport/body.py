@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -79,6 +80,12 @@ class StreamingBody(Payload):
         gate: Awaited with that digest (or None) before the last chunk is released; if it raises,
             the last chunk never leaves.
         on_handed: Told how many bytes were handed over so far, after every chunk.
+
+    Attributes:
+        began_s: When the connection was there, on the clock of `time.perf_counter`; None before.
+        flushed_s: When the last byte had left this process; None before.
+        source_s: Seconds spent waiting for the source.
+        gate_s: Seconds spent at the gate.
     """
 
     def __init__(
@@ -109,6 +116,10 @@ class StreamingBody(Payload):
         self.flushed = False
         self.sha256: str | None = None
         self.failure: Exception | None = None
+        self.began_s: float | None = None
+        self.flushed_s: float | None = None
+        self.source_s = 0.0
+        self.gate_s = 0.0
 
     @property
     def declared_bytes(self) -> int:
@@ -155,6 +166,7 @@ class StreamingBody(Payload):
         if self._is_closed or self._has_started:
             raise ConnectionResetError("the attempt has ended already")
         self._has_started = True
+        self.began_s = time.perf_counter()
         try:
             await self._write(writer)
         except TransferError as exc:
@@ -186,11 +198,14 @@ class StreamingBody(Payload):
     async def _pass_gate(self) -> None:
         if self._gate is None:
             return
+        asked_s = time.perf_counter()
         try:
             await self._gate(self.sha256)
         except Exception as exc:
             self.failure = exc  # whatever it is: the journal's word, and not the network's
             raise
+        finally:
+            self.gate_s += time.perf_counter() - asked_s
 
     async def _stream(self, writer: AbstractStreamWriter) -> bytes:
         """Send all but the last chunk, and return that."""
@@ -214,7 +229,11 @@ class StreamingBody(Payload):
     async def _read(self, buffer: memoryview) -> memoryview:
         """Fill the buffer from the source; hash what came."""
         assert self._reader is not None  # noqa: S101  # only called where there is one
-        count = await self._reader.read_into(buffer)
+        asked_s = time.perf_counter()
+        try:
+            count = await self._reader.read_into(buffer)
+        finally:
+            self.source_s += time.perf_counter() - asked_s
         if count != len(buffer):
             raise SourceChangedError(
                 f"the source ended early: {self._frame.raw_bytes} bytes when opened,"
@@ -267,7 +286,8 @@ class StreamingBody(Payload):
             while waiting_bytes(transport) and not is_lost(transport):  # noqa: ASYNC110
                 # The last byte, or what lies below TLS: asyncio tells nobody when that leaves.
                 await anyio.sleep(_FLUSH_POLL_S)
-        self.flushed = not is_lost(transport)
+        if not is_lost(transport):
+            self.flushed, self.flushed_s = True, time.perf_counter()
 
     def hold(self) -> None:
         """An answer is here: a last chunk that was not released yet is never released."""

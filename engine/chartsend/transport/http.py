@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import re
 import ssl
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 import anyio
+import anyio.lowlevel
 from yarl import URL
 
 from .. import errors
@@ -24,6 +26,8 @@ from ..aio import close_within
 from ..errors import Phase, TransferError
 from ..ports import Operation, Reply
 from .body import Frame, StreamingBody
+from .meter import Meter
+from .retry import parse_retry_after
 from .verdicts import for_failure
 from .watchdog import Watchdog
 
@@ -33,11 +37,15 @@ if TYPE_CHECKING:
     from ..aio import Deadline
     from ..ports import SmallRequest
     from ..settings import Settings, Timeouts
-    from .quota import Quota
+    from .quota import Quota, Turn
 
 IDLE_S: Final = 4.0
 """An idle connection is closed before the server would (Node.js closes after 5 s): a message
 written to a connection that the server is closing would end in doubt."""
+
+TURNS: Final = 2
+"""Of the event loop before a connection is chosen: one that the server has closed meanwhile is then
+known to be closed (one turn reads the end, the next one tells)."""
 
 REPLY_CAP_BYTES: Final = 64 * 1024
 MAX_REPLY_HEADERS_BYTES: Final = 8190
@@ -78,10 +86,12 @@ class Http:
         self._timeouts: Timeouts = settings.timeouts
         self._proxy = settings.proxy
         self._quota = quota
+        self._retry_after_cap_s = settings.retry.retry_after_cap_s
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._tls = _tls_context(settings.ca_file)
         self._session: aiohttp.ClientSession | None = None
         self.requests: Counter[Operation] = Counter()
+        self.meter = Meter()
 
     async def __aenter__(self) -> Self:
         # `connect` bounds the name's resolution too, which `sock_connect` does not.
@@ -133,12 +143,30 @@ class Http:
             TransferError: With `phase` and the verdict of the operation; `DeadlineExceededError`
                 when `deadline` passed and nothing was applied.
         """
-        await self._quota.take(deadline)
-        self.requests[outgoing.operation] += 1
+        for _ in range(TURNS):
+            await anyio.lowlevel.checkpoint()
+        asked_s = time.perf_counter()
         try:
-            return await self._attempt(outgoing, deadline)
+            turn = await self._quota.take(outgoing.operation, deadline)
         finally:
-            self._quota.answered()
+            self.meter.quota_s += time.perf_counter() - asked_s
+        self.requests[outgoing.operation] += 1
+        admitted_s, status = time.perf_counter(), 0
+        try:
+            reply = await self._attempt(outgoing, deadline)
+            status = reply.status
+            if status == 429:
+                self._note(reply, turn)
+            return reply
+        finally:
+            self._quota.answered(turn, is_clean=status not in {0, 429})
+            self.meter.ended(
+                outgoing.operation,
+                status=status,
+                body=outgoing.body,
+                admitted_s=admitted_s,
+                ended_s=time.perf_counter(),
+            )
 
     async def _attempt(self, outgoing: Outgoing, deadline: Deadline) -> Reply:
         body = outgoing.body
@@ -159,7 +187,6 @@ class Http:
             finally:
                 if not is_clean:
                     await _settle(response, body)
-            self._note(reply)
             return reply
         assert scope.cancelled_caught  # noqa: S101  # the block returns or raises otherwise
         late = errors.DeadlineExceededError(
@@ -197,11 +224,16 @@ class Http:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return Reply(response.status, headers, content, was_early, outgoing.body.released)
 
-    def _note(self, reply: Reply) -> None:
-        """Learn from the answer what it says of the quota."""
-        limit = reply.headers.get("x-ratelimit-limit", "")
-        if reply.status == 429 and _LIMIT.fullmatch(limit):
-            self._quota.learn(int(limit.replace(",", "")))
+    def _note(self, reply: Reply, turn: Turn) -> None:
+        """Learn from a 429 what it says of the quota, whatever the request was for."""
+        named = reply.headers.get("x-ratelimit-limit", "")
+        asked = reply.headers.get("retry-after", "")
+        date = reply.headers.get("date")
+        self._quota.refused(
+            turn,
+            limit=int(named.replace(",", "")) if _LIMIT.fullmatch(named) else None,
+            asked_s=parse_retry_after(asked, date=date, cap_s=self._retry_after_cap_s),
+        )
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:

@@ -1,0 +1,123 @@
+"""The engine's journal, kept in the ledger: intents before the last chunk, then outcomes.
+
+The one rule: what the engine tells of a row is durable before the step it tells of happens. What
+becomes of a row that was provably not applied is not a fact but a policy, and left to `run.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from .row import ROUTES, Route, RowReceipt
+
+if TYPE_CHECKING:
+    from ..document import Receipt
+    from ..ports import Intent, Uploaded
+    from .ledger import Ledger
+    from .row import Claimed
+
+HASH_BYTES: Final = 16
+_ROUTE_NUMBERS: Final = {route: number for number, route in enumerate(ROUTES)}
+
+
+def now_ms() -> int:
+    """Unix milliseconds: the ledger outlives this machine's uptime."""
+    return time.time_ns() // 1_000_000
+
+
+class LedgerJournal:
+    """Tells the ledger what the engine tells it. Implements `ports.Journal`.
+
+    Args:
+        ledger: Where it is kept.
+        owner: Whose rows these are.
+    """
+
+    def __init__(self, ledger: Ledger, owner: str) -> None:
+        self._ledger = ledger
+        self._owner = owner
+        self._begun: dict[int, Claimed] = {}
+        self._sha256: dict[int, bytes | None] = {}
+        self._settled: set[int] = set()
+
+    def begin(self, claimed: Claimed) -> None:
+        """A row is about to be sent; pair with `end`."""
+        self._begun[claimed.row] = claimed
+
+    def end(self, row: int) -> None:
+        """Nothing more will be told of a row."""
+        self._begun.pop(row, None)
+        self._sha256.pop(row, None)
+        self._settled.discard(row)
+
+    def is_settled(self, row: int) -> bool:
+        """Whether the row's outcome was told, so that it is no longer ours to give back."""
+        return row in self._settled
+
+    async def intent(self, intent: Intent) -> None:
+        """See `ports.Journal`.
+
+        Raises:
+            LedgerError: The intent is not durable, or the row is no longer ours.
+            SourceChangedError: The message would differ from the one of unknown outcome.
+        """
+        row = int(intent.row or 0)
+        claimed = self._begun[row]
+        attempts = claimed.attempts + intent.attempt
+        sha256 = None if intent.sha256 is None else bytes.fromhex(intent.sha256)
+        if intent.step == "upload":
+            self._sha256[row] = sha256
+            await self._ledger.uploading(row, self._owner, attempts=attempts)
+            return
+        message = (intent.message_sha256 or "").encode()
+        at = intent.message_at
+        await self._ledger.referencing(
+            row,
+            self._owner,
+            attempts=attempts,
+            sha256=sha256 or self._sha256.get(row) or claimed.sha256,
+            message_hash=self._ledger.keyed(b"message", message, size_bytes=HASH_BYTES),
+            message_ms=0 if at is None else round(at.timestamp() * 1000),
+        )
+
+    async def uploaded(self, uploaded: Uploaded) -> None:
+        """See `ports.Journal`."""
+        row = int(uploaded.row or 0)
+        await self._ledger.uploaded(
+            row,
+            self._owner,
+            reference_url=uploaded.reference_url,
+            source_id=uploaded.source_id,
+            sha256=self._sha256.get(row),
+            now_ms=now_ms(),
+        )
+
+    async def result(self, row: str | None, receipt: Receipt) -> None:
+        """See `ports.Journal`. Accepted and in doubt are facts; a failure is `run.py`'s to judge."""
+        if receipt.status == "failed":
+            return
+        number = int(row or 0)
+        await self._ledger.settle(self.receipt(self._begun[number], receipt), self._owner)
+        self._settled.add(number)
+
+    def receipt(self, claimed: Claimed, receipt: Receipt) -> RowReceipt:
+        """An engine's receipt as the ledger keeps it: without names and ids of documents."""
+        method, error = receipt.method, receipt.error
+        return RowReceipt(
+            row=claimed.row,
+            status=receipt.status,
+            at_ms=now_ms(),
+            route=-1 if method is None else _ROUTE_NUMBERS[Route(method, receipt.model)],
+            size_bytes=receipt.bytes,
+            milliseconds=round(receipt.seconds * 1000),
+            attempts=claimed.attempts + receipt.attempts,
+            sha256=None if receipt.sha256 is None else bytes.fromhex(receipt.sha256),
+            reference_url=receipt.reference_url,
+            trace_id=receipt.trace_id,
+            log_ids=receipt.log_ids,
+            resource_url=receipt.resource_url,
+            error_code=None if error is None else error.code,
+            error=None if error is None else error.message,
+            maybe_duplicate=claimed.maybe_duplicate,
+        )

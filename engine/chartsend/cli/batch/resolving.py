@@ -1,0 +1,159 @@
+"""What one call of `batch resolve` does, from its options to its exit code.
+
+The one rule: a list is read without a lock, a decision is made with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from typing import TYPE_CHECKING, Literal
+
+import anyio
+import msgspec
+
+from ...batch.listing import list_rows
+from ...batch.naming import sender_of
+from ...batch.resolve import Resolver
+from ...batch.row import State
+from ...batch.sqlite import SqliteLedger, SqliteReader
+from ...batch.status import running_pid
+from ..exits import ACCEPTED, IN_DOUBT
+from ..progress import say
+from ..show import printable
+from .writing import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ...batch.listing import Listed
+    from ...batch.resolve import Resolved
+    from ..asked import Asked
+    from .looking import Place
+
+Action = Literal["sent", "resend", "verify"]
+
+
+class Resolving:
+    """One call of `batch resolve`."""
+
+    def __init__(self, asked: Asked, place: Place) -> None:
+        self._asked = asked
+        self._place = place
+
+    def show(self, *, as_json: bool) -> int:
+        """List the rows in doubt; give the exit code.
+
+        Raises:
+            LedgerError: There is no ledger, or it cannot be read.
+        """
+        place, count = self._place, 0
+        with contextlib.ExitStack() as stack:
+            reader = stack.enter_context(contextlib.closing(SqliteReader.open(place.ledger)))
+            names = stack.enter_context(place.names(reader))
+            out = stack.enter_context(Writer())
+            for row in list_rows(reader, names, "in_doubt"):
+                count += 1
+                if as_json:
+                    out.write(msgspec.json.encode(row).decode())
+                else:
+                    for line in _lines(row):
+                        out.write(line)
+            cut_off = reader.counts().get(State.REFERENCING, 0)
+        self._tell(count, cut_off)
+        return IN_DOUBT if count else ACCEPTED
+
+    def _tell(self, count: int, cut_off: int) -> None:
+        if not count:
+            say("No row is in doubt.")
+        if cut_off and running_pid(self._place.ledger) is None:
+            say(
+                f"{cut_off:,} more rows were being sent when a run was killed: they are in doubt too,"
+                " and are listed once `batch run` or a decision here has taken them over."
+            )
+
+    def decide(self, action: Action, rows: Sequence[int] | None, *, as_json: bool) -> int:
+        """Decide; give the exit code.
+
+        Raises:
+            ConfigError: A row is not in doubt, or a setting is wrong; nothing was decided.
+            LedgerLockedError: A run goes on.
+            LedgerError: The ledger cannot be used.
+            TransferError: The credentials were refused.
+        """
+        resolved, left = anyio.run(self._decide, action, rows)
+        if as_json:
+            with Writer() as out:
+                out.write(msgspec.json.encode(resolved).decode())
+        for line in _summary(resolved):
+            say(line)
+        return IN_DOUBT if left else ACCEPTED
+
+    async def _decide(self, action: Action, rows: Sequence[int] | None) -> tuple[Resolved, int]:
+        place = self._place
+        async with contextlib.AsyncExitStack() as stack:
+            ledger = await SqliteLedger.open(place.ledger, create=False)
+            stack.push_async_callback(ledger.aclose)
+            reader = stack.enter_context(contextlib.closing(SqliteReader.open(place.ledger)))
+            resolver = Resolver(ledger, reader, rows)
+            await resolver.recover()
+            if action == "sent":
+                resolved = await resolver.mark_sent()
+            elif action == "resend":
+                resolved = await resolver.send_again()
+            else:
+                resolved = await self._ask(resolver, reader)
+            return resolved, reader.counts().get(State.IN_DOUBT, 0)
+
+    async def _ask(self, resolver: Resolver, reader: SqliteReader) -> Resolved:
+        from ...batch.asking import Asker  # noqa: PLC0415
+        from ...engine import Engine  # noqa: PLC0415
+
+        settings = self._asked.load().settings
+        sender = sender_of(reader.facts())
+        with self._place.open_manifest() as manifest:
+            async with Engine(settings) as engine:
+                asker = Asker(
+                    engine,
+                    settings,
+                    manifest,
+                    reader.keyed,
+                    to=None if sender is None else sender.to,
+                )
+                return await resolver.ask(asker)
+
+
+def _lines(row: Listed) -> Iterator[str]:
+    """What is needed to look a row up at Redox."""
+    at = "" if row.settled_at is None else dt.datetime.fromtimestamp(row.settled_at, dt.UTC).isoformat()
+    yield f"row {row.row}  in doubt since {at}  {row.error or ''} [{row.error_code or 'none'}]"
+    facts = (
+        ("document", row.document_id),
+        ("file", row.source),
+        ("destination", row.to),
+        ("sent as", f"{row.api} {row.model}, {row.method}"),
+        ("reference", row.reference_url),
+        ("logs", " ".join(row.log_ids)),
+        ("trace", row.trace_id),
+        ("sent again", f"{row.maybe_duplicate} times" if row.maybe_duplicate else None),
+    )
+    for name, value in facts:
+        if value:
+            yield f"  {name:<12}{printable(value)}"
+
+
+def _summary(resolved: Resolved) -> Iterator[str]:
+    if resolved.sent:
+        yield f"{resolved.sent:,} rows are done."
+    if resolved.queued:
+        yield (
+            f"{resolved.queued:,} rows are queued and listed as possible duplicates: `batch run` sends"
+            " them."
+        )
+    for why, count in resolved.left.items():
+        yield f"{count:,} rows stay in doubt: {why}."
+    if resolved.left_rows:
+        some = ", ".join(map(str, resolved.left_rows[:20]))
+        yield f"They are row {some}{' and more' if len(resolved.left_rows) > 20 else ''}."
+    if not resolved.sent and not resolved.queued and not resolved.left:
+        yield "No row is in doubt."
