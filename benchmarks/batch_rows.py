@@ -28,11 +28,12 @@ from typing import Any
 import anyio
 
 from chartsend import Settings
-from chartsend.batch.batch import Batch, ledger_of
+from chartsend.batch.batch import Batch
 from chartsend.batch.journal import now_ms
 from chartsend.batch.options import BatchOptions
 from chartsend.batch.row import RowReceipt
 from chartsend.batch.sqlite import SqliteLedger, SqliteReader
+from chartsend.batch.where import ledger_of
 from chartsend.testing import SandboxProcess
 
 BASE_ROWS = 10_000

@@ -21,6 +21,7 @@ from .options import BatchOptions, check_unchanged
 from .planning import Planner, settle_duplicates, summarise
 from .run import Runner, Settled
 from .sqlite import SqliteLedger, SqliteReader, ledgers_of_this_user
+from .where import ledger_of
 
 if TYPE_CHECKING:
     import os
@@ -31,17 +32,10 @@ if TYPE_CHECKING:
     from .ledger import Ledger, LedgerReader
     from .row import State
 
-LEDGER_SUFFIX: Final = ".chartsend"
 _OPTION_BYTES: Final = 8
 _THREADS: Final = 2
 CLOSE_S: Final = 30.0
 """How long the last commit may take; the lock is held until it has ended."""
-
-
-def ledger_of(manifest: str | os.PathLike[str]) -> Path:
-    """Where a manifest's ledger lies when nothing else is said: `MANIFEST.chartsend` beside it."""
-    path = Path(manifest)
-    return path.with_name(path.name + LEDGER_SUFFIX)
 
 
 class Batch:
@@ -134,7 +128,8 @@ class Batch:
         facts = await self._facts()
         then = f.read_options(facts)
         if then is None:
-            await self._ledger.note({f.OPTIONS: f.packed(fixed)})
+            sender = (self._settings.source_id, self._options.to)
+            await self._ledger.note({f.OPTIONS: f.packed(fixed), f.SENDER: f.packed(sender)})
         else:
             check_unchanged(then, fixed)
 

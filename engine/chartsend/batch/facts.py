@@ -26,6 +26,8 @@ PLAN: Final = "plan"
 """`BatchPlan` as JSON; absent until planning is finished."""
 EMBED_UP_TO: Final = "embed_up_to_bytes"
 """The setting that the routes were planned with."""
+SENDER: Final = "sender"
+"""Source id and `--to`, as JSON: what derived document ids need (`naming.py`)."""
 STARTED: Final = "started_ms"
 """When rows were first sent, Unix milliseconds."""
 

@@ -13,6 +13,7 @@ import msgspec
 
 from ..errors import TransferError
 from ..redox.identity import document_id
+from .facts import SENDER
 from .manifest.entry import Position
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ class Sender(NamedTuple):
 
 
 UNKNOWN: Final = Named()
-SENDER: Final = "sender"
-"""Name of the fact that holds `Sender`, as JSON."""
 CONTENT_BYTES: Final = 8
 """As in `checking.py`, which imports the engine."""
 

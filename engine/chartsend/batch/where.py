@@ -15,7 +15,9 @@ LISTING_SUFFIX: Final = ".jsonl"
 
 def ledger_of(manifest: str | os.PathLike[str]) -> Path:
     """The ledger's directory: `MANIFEST.chartsend` beside the manifest, or beside a folder."""
-    path = Path(os.path.abspath(manifest))  # noqa: PTH100  # `.` has no name; links stay as they are
+    path = Path(manifest)
+    if not path.name or path.name == "..":
+        path = Path(os.path.abspath(path))  # noqa: PTH100  # `.` has no name; links stay as they are
     return path.with_name(path.name + LEDGER_SUFFIX)
 
 

@@ -1,8 +1,8 @@
 """Works on a ledger until it is killed; run by `test_kills.py` and `test_disk.py`.
 
-For each line on stdin, `{"directory", "rows", "limit_bytes"}`, it forks a child that works on that
-ledger, and says the child's number on stdout. The child confirms every step on stdout after the ledger
-has confirmed it: `pid row step`. What it could not do ends it with `pid - error`.
+For each line on stdin, `{"directory", "rows", "limit_bytes", "workers"}`, it forks a child that works
+on that ledger, and says the child's number on stdout. The child confirms every step on stdout after the
+ledger has confirmed it: `pid row step`. What it could not do ends it with `pid - error`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from chartsend.batch.sqlite import SqliteLedger, SqliteReader
 from chartsend.errors import TransferError
 
 PART = 40
-WORKERS = 6
 
 
 def say(*words: object) -> None:
@@ -80,7 +79,7 @@ async def send(ledger: SqliteLedger, owner: str, row: int, state: State) -> None
     say(row, "DONE")
 
 
-async def work(directory: str, rows: int) -> None:
+async def work(directory: str, rows: int, workers: int) -> None:
     owner = f"{os.getpid()}-{time.monotonic_ns()}"
     ledger = await SqliteLedger.open(directory, create=True)
     try:
@@ -94,7 +93,7 @@ async def work(directory: str, rows: int) -> None:
                     await send(ledger, owner, row.row, row.state)
 
         async with anyio.create_task_group() as tasks:
-            for _ in range(WORKERS):
+            for _ in range(workers):
                 tasks.start_soon(worker)
     finally:
         with anyio.CancelScope(shield=True):
@@ -116,7 +115,7 @@ def live(asked: dict) -> None:
     if asked.get("limit_bytes"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (asked["limit_bytes"],) * 2)
     try:
-        asyncio.run(work(asked["directory"], asked["rows"]))
+        asyncio.run(work(asked["directory"], asked["rows"], asked.get("workers", 6)))
     except BaseException as error:  # noqa: BLE001  # it is told
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]

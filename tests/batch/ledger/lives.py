@@ -41,9 +41,10 @@ class Lives:
         )
 
     def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait(60)
-        self._process.stdout.close()
+        if not self._process.stdin.closed:
+            self._process.stdin.close()
+            self._process.wait(60)
+            self._process.stdout.close()
 
     def start(self, **asked: object) -> int:
         """Begin a life; its process number."""

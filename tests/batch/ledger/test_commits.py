@@ -7,7 +7,18 @@ import sqlite3
 
 import anyio
 import pytest
-from ledger_made import THEM, US, bring_to, claim_row, plan_rows, planned, receipt, refer, upload
+from ledger_made import (
+    THEM,
+    US,
+    bring_to,
+    claim_row,
+    plan_rows,
+    planned,
+    receipt,
+    refer,
+    rejected,
+    upload,
+)
 
 from chartsend.batch.row import State
 from chartsend.batch.sqlite import SqliteLedger, SqliteReader, session as sessions, writer as writers
@@ -155,6 +166,12 @@ async def test_a_mistake_of_the_caller_changes_nothing(open_ledger, read_ledger)
     await claim_row(ledger, 1)
     with pytest.raises(UnicodeEncodeError):
         await ledger.note({"a": "\udcff"})
+    with pytest.raises(UnicodeEncodeError):
+        await ledger.plan([planned(2)], {"a": "\udcff"})
+    with pytest.raises(UnicodeEncodeError):
+        await ledger.plan([rejected(2, error="\udcff")], {})
+    with pytest.raises(ValueError, match="16 and 8 bytes"):
+        await ledger.plan([planned(2, identity=b"x" * 17)], {})
     with pytest.raises(OverflowError):
         await ledger.retry_at(1, US, next_try_ms=2**70, attempts=1, error_code="x")
     with pytest.raises(Exception, match=r"row 2|range|int"):

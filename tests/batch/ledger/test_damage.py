@@ -260,6 +260,25 @@ async def test_a_head_that_was_moved_back_is_noticed(made):
     assert verified(made)
 
 
+async def test_a_receipt_of_another_ledger_of_the_same_user_is_noticed(tmp_path, open_ledger):
+    """It has the same key and the same place in its chain: only what came before it is another."""
+    for name, milliseconds in (("a", 1), ("b", 2)):
+        ledger = await open_ledger(name)
+        await plan_rows(ledger, 3)
+        await ledger.claim(US, 3, 0)
+        await ledger.settle(receipt(1, milliseconds=milliseconds), US)
+        await ledger.settle(receipt(2, milliseconds=milliseconds), US)
+        await ledger.settle(receipt(3), US)
+        await ledger.aclose()
+    change(
+        tmp_path / "a",
+        f"ATTACH '{tmp_path / 'b' / 'ledger.db'}' AS other",
+        "UPDATE main.receipts SET (milliseconds, body, link) ="
+        " (SELECT milliseconds, body, link FROM other.receipts WHERE seq = 2) WHERE seq = 2",
+    )
+    assert any("receipt 2" in finding for finding in verified(tmp_path / "a"))
+
+
 async def test_a_broken_receipt_is_not_read(made):
     change(made, "UPDATE receipts SET milliseconds = 999999 WHERE seq = 3")
     reader = SqliteReader.open(made)

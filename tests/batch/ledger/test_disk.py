@@ -93,6 +93,33 @@ def test_a_full_disk_stops_it_and_room_lets_it_go_on(tmp_path):
 
 
 @NEEDS_STRACE
+@pytest.mark.timeout(300)
+def test_nothing_is_confirmed_before_the_disk_has_confirmed_it(tmp_path, lives):
+    """With one step at a time: written to the log, the log confirmed, and then said."""
+    trace = tmp_path / "trace"
+    one = lives(
+        "a", 20, *("strace", "-f", "-y", "-o", str(trace), "-e", "trace=pwrite64,fdatasync,write")
+    )
+    one.start(workers=1)
+    assert ended_with(one) == "finished"
+    one.close()
+    confirmed = 0
+    is_durable, asking = False, ""
+    for line in trace.read_text(errors="replace").splitlines():
+        if "pwrite64(" in line and "ledger.db-wal>" in line:
+            is_durable = False
+        elif "fdatasync(" in line and "ledger.db-wal>" in line:
+            asking = line.split()[0]
+            is_durable = line.endswith("= 0")  # or it is resumed later
+        elif "<... fdatasync resumed>" in line and line.split()[0] == asking:
+            is_durable = line.endswith("= 0")
+        elif "write(1" in line and any(f" {step}\\n" in line for step in ("REFERENCING", "DONE")):
+            assert is_durable, line
+            confirmed += 1
+    assert confirmed == 40
+
+
+@NEEDS_STRACE
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("call", ["fdatasync", "fsync"])

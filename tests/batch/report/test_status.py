@@ -233,3 +233,24 @@ async def test_states_of_the_ledger_and_words_for_people_cover_each_other(mixed)
 
     assert set(counts) == set(State)
     assert sum(counts.values()) == read_status(mixed.ledger).rows.total
+
+
+async def test_the_command_shows_the_quota_of_the_profile_and_needs_none(made, command):
+    await made.add(1).plan()
+    profile = made.folder / "profile.toml"
+    profile.write_text('environment = "Development"\nquota = "1000/20"\n')
+
+    with_profile = command("--profile", profile, "batch", "status", made.manifest, "--json")
+    off = command("--profile", _off(profile), "batch", "status", made.manifest, "--json")
+    without = command("--profile", "not-there", "batch", "status", made.manifest, "--json")
+
+    assert with_profile.json["quota"] == {"limit": 980, "used": 0, "window_s": 20.0, "paused_s": 0.0}
+    assert off.json["quota"]["limit"] is None
+    assert without.code == 0
+    assert without.json["quota"] is None
+
+
+def _off(profile):
+    off = profile.with_name("off.toml")
+    off.write_text('environment = "Development"\nquota = "off"\n')
+    return off

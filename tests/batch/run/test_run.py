@@ -393,7 +393,9 @@ async def test_a_plan_makes_no_request(job):
     job.add(20).add(5, size_bytes=UPLOAD)
     settings = job.settings_of(job.sandbox)
     before = job.sandbox.requests()["total"]
-    async with Batch.open(job.manifest, settings, BatchOptions(to=job.sandbox.info.destination)) as batch:
+    async with Batch.open(
+        job.manifest, settings, BatchOptions(to=job.sandbox.info.destination)
+    ) as batch:
         plan = await batch.plan()
     assert job.sandbox.requests()["total"] == before
     assert (plan.rows, plan.accepted, plan.requests) == (25, 25, 30)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_SIZES: Final = (256, 64, 16, 4, 1)
+_SIZES: Final = (1, 4, 16, 64, 256)
 """Lines per statement: few sizes, so that each statement is compiled once."""
 
 
@@ -44,7 +44,8 @@ def insert(
         sqlite3.Error: It failed.
     """
     names, changed = tuple(columns), tuple(update)
-    for part in parts(lines):
+    # To insert a line a second time is to update it with the same; without `update` it is an error.
+    for part in padded(lines) if changed else _exact(lines):
         values = [value for line in part for value in line]
         connection.execute(sql.insertion(table, names, changed, len(part)), values)
 
@@ -55,14 +56,22 @@ def delete(connection: sqlite3.Connection, table: str, key: str, values: Sequenc
     Raises:
         sqlite3.Error: It failed.
     """
-    for part in parts(values):
+    for part in padded(values):
         connection.execute(sql.deletion(table, key, len(part)), part)
 
 
-def parts(lines: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """The same in parts of few different lengths."""
+def padded(lines: Sequence[_T]) -> Iterator[list[_T]]:
+    """The same in parts of few different lengths, the last line repeated where that is needed."""
+    for start in range(0, len(lines), _SIZES[-1]):
+        part = list(lines[start : start + _SIZES[-1]])
+        size = next(size for size in _SIZES if size >= len(part))
+        yield part + part[-1:] * (size - len(part))
+
+
+def _exact(lines: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """The same in parts of few different lengths, each line once."""
     start = 0
     while start < len(lines):
-        size = next(size for size in _SIZES if size <= len(lines) - start)
+        size = next(size for size in reversed(_SIZES) if size <= len(lines) - start)
         yield lines[start : start + size]
         start += size

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ...errors import LostRowError
 from ..row import Known, State
 from . import many, sql
-from .records import NO_IDENTITY, RECORD_COLUMNS, Found, Record, crc_of_record, found
+from .records import NO_IDENTITY, RECORD_COLUMNS, Found, Record, crc_of, crc_of_record, found
 from .schema import has_identity_index
 from .store import BEGUN, is_begun
 
@@ -45,6 +45,7 @@ def plan(store: Store, rows: Sequence[Planned], facts: Mapping[str, str | None])
     for row in sorted(kept):
         _refuse_change(held[row], planned[row])
     lines = [(*record, crc_of_record(record)) for record in map(_record, replaced)]
+    crc_of(*facts, *facts.values(), *(one.error for one in replaced))  # text that cannot be written
     # Nothing was changed so far; from here on, nothing is refused.
     for row in kept:
         if held[row].record.offset != planned[row].offset:
@@ -58,7 +59,7 @@ def _held(store: Store, numbers: Sequence[int]) -> dict[int, Found]:
     """Those of the rows that are there, by number."""
     lines = (
         line
-        for part in many.parts(numbers)
+        for part in many.padded(numbers)
         for line in store.select(sql.rows_by_number(len(part)), part)
     )
     return {one.record.row: one for one in map(found, lines)}

@@ -45,28 +45,31 @@ class _Proof:
         self._key = key
         self._marked = marked
         self._findings: list[str] = []
+        self._more = 0
         self._counted: Counter[str] = Counter()
 
     def findings(self) -> list[str]:
         parts = (self._pages, self._rows, self._chain, self._rejects, self._facts, self._counters)
         for part in parts:
             self._look(part)
-        more = len(self._findings) - MOST
-        return [*self._findings[:MOST], *([f"and {more} more findings"] if more > 0 else [])]
+        return [*self._findings, *([f"and {self._more} more findings"] if self._more else [])]
 
     def _look(self, part: Callable[[], None]) -> None:
         try:
             part()
         except LedgerError as exc:
-            self._findings.append(exc.message)
+            self._say(exc.message)
         except Exception as exc:  # noqa: BLE001  # whatever damage makes of a table, it is a finding
-            self._findings.append(f"{part.__name__.strip('_')} cannot be read ({type(exc).__name__})")
+            self._say(f"{part.__name__.strip('_')} cannot be read ({type(exc).__name__})")
 
     def _say(self, finding: str) -> None:
-        self._findings.append(finding)
+        if len(self._findings) < MOST:
+            self._findings.append(finding)
+        else:
+            self._more += 1
 
-    def _lines(self, sql: str) -> Iterator[tuple[Column, ...]]:
-        with closing(self._connection.execute(sql)) as lines:
+    def _lines(self, statement: str) -> Iterator[tuple[Column, ...]]:
+        with closing(self._connection.execute(statement)) as lines:
             yield from lines
 
     def _pages(self) -> None:
@@ -119,12 +122,12 @@ class _Proof:
 
     def _counters(self) -> None:
         counters = counters_of(self._connection)
-        names = {*STATE_NAMES.values(), BEGUN, f"{SUM}receipts"}
-        for name in sorted(names):
-            if counters.get(name, 0) != self._counted[name]:
-                self._say(
-                    f"the counter {name} says {counters.get(name, 0)}, there are {self._counted[name]}"
-                )
+        names = {name: f"{state.name.lower()} rows" for state, name in STATE_NAMES.items()}
+        names |= {BEGUN: "queued rows that were begun", f"{SUM}receipts": "receipts"}
+        for name, what in names.items():
+            said, there_are = counters.get(name, 0), self._counted[name]
+            if said != there_are:
+                self._say(f"the counters say {said} {what}, there are {there_are}")
         mark.check(self._marked, counters)
 
 

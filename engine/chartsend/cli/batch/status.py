@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ...errors import ConfigError
 from ...settings.quantity import show_seconds, show_size
 from .looking import Place, place_options
 
@@ -54,9 +55,14 @@ def _read(ctx: click.Context, place: Place) -> BatchStatus:
     return read_status(place.ledger, quota=_quota(ctx))
 
 
-def _quota(ctx: click.Context) -> QuotaLike | None:  # noqa: ARG001
-    """The request quota of the profile in force, if there is one."""
-    return None
+def _quota(ctx: click.Context) -> QuotaLike | None:
+    """The request quota of the profile in force; None without a profile."""
+    from ...transport.quota import read_state  # noqa: PLC0415  # help stays fast
+
+    try:
+        return read_state(ctx.obj.load().settings)
+    except ConfigError:
+        return None
 
 
 def _show(found: BatchStatus, *, as_json: bool) -> None:
