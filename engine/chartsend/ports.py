@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from .aio import Deadline
     from .document import Receipt
@@ -126,15 +126,20 @@ class SmallRequest:
         operation: Decides verdicts.
         url: Absolute.
         headers: Without Content-Length.
-        body: The bytes.
+        body: The bytes, or what makes them when the request may go: an assertion that was signed
+            before a long wait would be too old.
         reply_cap_bytes: An answer above this is `ResponseTooLargeError`.
     """
 
     operation: Operation
     url: str
     headers: Mapping[str, str] = field(repr=False)  # may hold a token
-    body: bytes = field(repr=False)  # may hold a secret
+    body: bytes | Callable[[], bytes] = field(repr=False)  # may hold a secret
     reply_cap_bytes: int = 64 * 1024
+
+    def content(self) -> bytes:
+        """The bytes to send, made now where they are made late. Call it once for each attempt."""
+        return self.body() if callable(self.body) else self.body
 
 
 class SmallExchange(Protocol):

@@ -158,7 +158,7 @@ class PlainExchange:
         with anyio.CancelScope(deadline=deadline.at):
             try:
                 response = await self._session.post(
-                    request.url, data=request.body, headers=request.headers, allow_redirects=False
+                    request.url, data=request.content(), headers=request.headers, allow_redirects=False
                 )
                 async with response:
                     headers = {name.lower(): value for name, value in response.headers.items()}

@@ -34,7 +34,7 @@ def granted(token: str = "legacy-1", *, date: bool = True, **more: object) -> Re
 
 
 def asked(request) -> tuple[str, dict[str, str]]:
-    return request.url.rpartition("/")[2], json.loads(request.body)
+    return request.url.rpartition("/")[2], json.loads(request.content())
 
 
 AUTHENTICATE = ("authenticate", {"apiKey": "key-1", "secret": "s3cret-é"})

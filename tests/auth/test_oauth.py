@@ -60,7 +60,7 @@ def refused(description: str | None, status: int = 400, **headers: str) -> Reply
 
 
 def assertion_of(request) -> str:
-    return parse_qs(request.body.decode())["client_assertion"][0]
+    return parse_qs(request.content().decode())["client_assertion"][0]
 
 
 def empty(path: str) -> None:
@@ -90,7 +90,7 @@ async def test_the_request_is_a_form_to_the_token_url(tokens, scripted):
     await tokens(server).fetch(NEVER)
 
     [request] = server.requests
-    form = parse_qs(request.body.decode())
+    form = parse_qs(request.content().decode())
     assert request.operation is Operation.TOKEN
     assert request.url == TOKEN_URL
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
@@ -154,7 +154,7 @@ async def test_a_scope_stands_in_the_claims_and_in_the_form(tokens, scripted, se
 
     [request] = server.requests
     assert claims_of(request)["scope"] == "fhir:development"
-    assert parse_qs(request.body.decode())["scope"] == ["fhir:development"]
+    assert parse_qs(request.content().decode())["scope"] == ["fhir:development"]
 
 
 async def test_an_audience_of_its_own_may_be_set(tokens, scripted, settings):

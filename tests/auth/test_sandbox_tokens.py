@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
@@ -54,7 +54,7 @@ def sandbox(running: SandboxProcess) -> Iterator[SandboxProcess]:
 
 @pytest.fixture
 def profile(sandbox) -> Settings:
-    return replace(Settings.load(str(sandbox.info.profile)), retry=QUICK)
+    return dataclasses.replace(Settings.load(str(sandbox.info.profile)), retry=QUICK)
 
 
 @asynccontextmanager
@@ -106,9 +106,9 @@ async def test_an_rsa_key_registered_in_the_dashboard(sandbox, profile, lane, wr
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     sandbox.register_key(profile.auth.client_id, "my-rsa-key", public.decode())
-    auth = replace(profile.auth, key_id="my-rsa-key", algorithm="RS384", key_file=str(path))
+    auth = dataclasses.replace(profile.auth, key_id="my-rsa-key", algorithm="RS384", key_file=str(path))
 
-    assert await first_token(replace(profile, auth=auth), lane)
+    assert await first_token(dataclasses.replace(profile, auth=auth), lane)
 
 
 async def test_a_thousand_callers_make_one_token_request(sandbox, profile, lane):
@@ -176,16 +176,16 @@ class Tampering:
 
 def with_form(**changes: str | None) -> Callable[[Settings], Change]:
     def change(request: SmallRequest) -> SmallRequest:
-        form = dict(parse_qsl(request.body.decode())) | changes
+        form = dict(parse_qsl(request.content().decode())) | changes
         kept = {name: value for name, value in form.items() if value is not None}
-        return replace(request, body=urlencode(kept).encode())
+        return dataclasses.replace(request, body=urlencode(kept).encode())
 
     return lambda _: change
 
 
 def with_content_type(value: str) -> Callable[[Settings], Change]:
     def change(request: SmallRequest) -> SmallRequest:
-        return replace(request, headers={**request.headers, "Content-Type": value})
+        return dataclasses.replace(request, headers={**request.headers, "Content-Type": value})
 
     return lambda _: change
 
@@ -197,7 +197,7 @@ def resigned(header: dict[str, object] | None = None, **claims: object) -> Calla
         pem = Path(settings.auth.key_file or "").read_bytes()
 
         def change(request: SmallRequest) -> SmallRequest:
-            form = dict(parse_qsl(request.body.decode()))
+            form = dict(parse_qsl(request.content().decode()))
             old = jwt.decode(form["client_assertion"], options={"verify_signature": False})
             head = jwt.get_unverified_header(form["client_assertion"]) | (header or {})
             form["client_assertion"] = jwt.encode(
@@ -206,7 +206,7 @@ def resigned(header: dict[str, object] | None = None, **claims: object) -> Calla
                 algorithm="ES384",
                 headers={name: value for name, value in head.items() if value is not None},
             )
-            return replace(request, body=urlencode(form).encode())
+            return dataclasses.replace(request, body=urlencode(form).encode())
 
         return change
 
@@ -215,10 +215,10 @@ def resigned(header: dict[str, object] | None = None, **claims: object) -> Calla
 
 def with_broken_signature() -> Callable[[Settings], Change]:
     def change(request: SmallRequest) -> SmallRequest:
-        form = dict(parse_qsl(request.body.decode()))
+        form = dict(parse_qsl(request.content().decode()))
         start, _, signature = form["client_assertion"].rpartition(".")
         form["client_assertion"] = f"{start}.{signature[::-1]}"
-        return replace(request, body=urlencode(form).encode())
+        return dataclasses.replace(request, body=urlencode(form).encode())
 
     return lambda _: change
 
@@ -256,7 +256,7 @@ async def test_a_replayed_assertion_is_understood_and_ours_never_is_one(profile,
     recorded: list[SmallRequest] = []
 
     def replay(request: SmallRequest) -> SmallRequest:
-        recorded.append(request)
+        recorded.append(dataclasses.replace(request, body=request.content()))
         return recorded[0]
 
     async with opened(profile) as http:
@@ -276,7 +276,7 @@ async def test_a_replayed_assertion_is_understood_and_ours_never_is_one(profile,
      ({"audience": "https://elsewhere.example"}, "auth.audience")],
 )  # fmt: skip
 async def test_wrong_settings_are_named(setting, hint, profile, lane):
-    settings = replace(profile, auth=replace(profile.auth, **setting))
+    settings = dataclasses.replace(profile, auth=dataclasses.replace(profile.auth, **setting))
 
     with pytest.raises(AuthRejectedError, match=re.escape(hint)):
         await first_token(settings, lane)
@@ -284,7 +284,7 @@ async def test_wrong_settings_are_named(setting, hint, profile, lane):
 
 async def test_another_key_is_a_refused_signature(profile, lane, ec_key, to_pem, write_key):
     path = write_key(to_pem(ec_key))
-    settings = replace(profile, auth=replace(profile.auth, key_file=str(path)))
+    settings = dataclasses.replace(profile, auth=dataclasses.replace(profile.auth, key_file=str(path)))
 
     with pytest.raises(AuthRejectedError, match=r"auth\.key_file"):
         await first_token(settings, lane)
@@ -380,13 +380,13 @@ async def test_a_silent_server_holds_nobody_beyond_the_deadline(sandbox, profile
 @pytest.fixture
 def legacy(sandbox, profile, write_key) -> Settings:
     key = sandbox.accounts()["legacy_keys"][0]
-    auth = replace(
+    auth = dataclasses.replace(
         profile.auth,
         kind="legacy",
         api_key=key["api_key"],
         secret_file=str(write_key(key["secret"].encode() + b"\n", name="secret")),
     )
-    return replace(profile, auth=auth)
+    return dataclasses.replace(profile, auth=auth)
 
 
 async def test_a_legacy_key_gets_and_refreshes_tokens(legacy, lane):
@@ -401,7 +401,7 @@ async def test_a_legacy_key_gets_and_refreshes_tokens(legacy, lane):
 
 async def test_a_wrong_legacy_secret_is_refused_as_html(legacy, lane, write_key):
     path = write_key(b"wrong", name="wrong")
-    settings = replace(legacy, auth=replace(legacy.auth, secret_file=str(path)))
+    settings = dataclasses.replace(legacy, auth=dataclasses.replace(legacy.auth, secret_file=str(path)))
 
     with pytest.raises(AuthRejectedError, match=r"auth\.api_key"):
         await first_token(settings, lane)

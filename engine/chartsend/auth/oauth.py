@@ -118,15 +118,21 @@ class SignedAssertion:
 
     async def _ask(self, key: PrivateKey, deadline: Deadline) -> tuple[float, Reply]:
         """One request; with the monotonic time before it, from which a token's life is counted."""
-        form = {
-            "grant_type": "client_credentials",
-            "client_assertion_type": _ASSERTION_TYPE,
-            "client_assertion": self._assertion(key),
-        }
-        if self._auth.scope:
-            form["scope"] = self._auth.scope
-        request = SmallRequest(Operation.TOKEN, self._url, _HEADERS, urlencode(form).encode())
         asked_at = self._clock()
+
+        def form() -> bytes:
+            nonlocal asked_at
+            asked_at = self._clock()
+            fields = {
+                "grant_type": "client_credentials",
+                "client_assertion_type": _ASSERTION_TYPE,
+                "client_assertion": self._assertion(key),
+            }
+            if self._auth.scope:
+                fields["scope"] = self._auth.scope
+            return urlencode(fields).encode()
+
+        request = SmallRequest(Operation.TOKEN, self._url, _HEADERS, form)
         reply = await self._exchange.exchange_small(request, deadline=deadline)
         check_status(reply, retry_after_cap_s=self._retry_after_cap_s)
         return asked_at, reply

@@ -35,7 +35,7 @@ from ..transport.verdicts import judge
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from ..ports import Reply, Source, TokenSource
+    from ..ports import Reader, Reply, Source, TokenSource
     from ..settings import Settings
     from ..transport.breakers import Breakers
     from ..transport.http import Http
@@ -208,45 +208,56 @@ class Exchanger:
         return result
 
     async def _attempt(self, step: Step, ask: Ask, tally: Tally) -> Reply:
-        breakers, target = self._breakers, step.target(ask)
-        if breakers is not None:
-            await breakers.wait(target, ask.deadline)  # a token that waits here would grow old
-        declared = step.framed.frame.declared_bytes
-        token = await self._tokens.token(
-            min_life_s=declared / SLOWEST_USUAL_BYTES_PER_S, deadline=ask.deadline
-        )
+        breakers = self._breakers
         if breakers is None:
-            reply = await self._request(step, ask, tally, token)
-        else:
-            async with breakers.attempt(target, ask.deadline) as passage:
-                reply = await self._request(step, ask, tally, token)
-                passage.answered(reply.status, asked_s=self._asked_s(reply))
-        if reply.status == 401:
-            self._tokens.reject(token)
-        return reply
+            return await self._request(step, ask, tally)
+        target = step.target(ask)
+        await breakers.wait(target, ask.deadline)
+        # Before this becomes the one probe there may be: a token request would wait for its end.
+        await self._token(step, ask)
+        async with breakers.attempt(target, ask.deadline) as passage:
+            reply = await self._request(step, ask, tally)
+            passage.answered(reply.status, asked_s=self._asked_s(reply))
+            return reply
 
-    async def _request(self, step: Step, ask: Ask, tally: Tally, token: str) -> Reply:
-        """One request with a body of its own."""
-        reader = step.source.reader() if step.source is not None else None
-        tally.attempts += 1
-        body = StreamingBody(
-            step.framed.frame,
-            reader=reader,
-            encoder=step.framed.encoder(),
-            hashes=self._settings.hash,
-            gate=step.gate,
-            on_handed=_progress(ask, step.framed.frame.declared_bytes),
-        )
-        if step.operation is Operation.MESSAGE:
-            tally.message_body, tally.is_settled = body, False
-        headers = {**step.headers, "Authorization": f"Bearer {token}"}
-        outgoing = Outgoing(step.operation, step.url, headers, body, step.reply_cap_bytes)
+    async def _token(self, step: Step, ask: Ask) -> str:
+        """A token that outlives the step's body."""
+        life_s = step.framed.frame.declared_bytes / SLOWEST_USUAL_BYTES_PER_S
+        return await self._tokens.token(min_life_s=life_s, deadline=ask.deadline)
+
+    async def _request(self, step: Step, ask: Ask, tally: Tally) -> Reply:
+        """One request, with a body and a token of its own, got once the quota lets it go."""
+        frame = step.framed.frame
+        made: list[tuple[StreamingBody, Reader | None, str]] = []
+
+        async def make() -> Outgoing:
+            token = await self._token(step, ask)
+            reader = step.source.reader() if step.source is not None else None
+            tally.attempts += 1
+            body = StreamingBody(
+                frame,
+                reader=reader,
+                encoder=step.framed.encoder(),
+                hashes=self._settings.hash,
+                gate=step.gate,
+                on_handed=_progress(ask, frame.declared_bytes),
+            )
+            if step.operation is Operation.MESSAGE:
+                tally.message_body, tally.is_settled = body, False
+            made.append((body, reader, token))
+            headers = {**step.headers, "Authorization": f"Bearer {token}"}
+            return Outgoing(step.operation, step.url, headers, body, step.reply_cap_bytes)
+
         try:
-            return await self._http.exchange(outgoing, deadline=ask.deadline)
+            reply = await self._http.exchange_fresh(step.operation, make, deadline=ask.deadline)
         finally:
-            if reader is not None:
-                tally.sha256 = body.sha256 or tally.sha256
-                await close_within(CLOSE_S, reader.aclose)
+            for body, reader, _ in made:
+                if reader is not None:
+                    tally.sha256 = body.sha256 or tally.sha256
+                    await close_within(CLOSE_S, reader.aclose)
+        if reply.status == 401:
+            self._tokens.reject(made[0][2])
+        return reply
 
     def _asked_s(self, reply: Reply) -> float | None:
         """How long the answer asks to wait; None when it does not, or not in a valid way."""

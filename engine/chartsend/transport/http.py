@@ -32,10 +32,10 @@ from .verdicts import for_failure
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from ..aio import Deadline
-    from ..ports import SmallRequest
+    from ..ports import Priority, SmallRequest
     from ..settings import Settings, Timeouts
     from .quota import Quota, Turn
 
@@ -129,37 +129,68 @@ class Http:
             (v for k, v in request.headers.items() if k.lower() == "content-type"),
             "application/octet-stream",
         )
-        body = StreamingBody(Frame.of_bytes(request.body, content_type))
-        outgoing = Outgoing(request.operation, request.url, headers, body, request.reply_cap_bytes)
-        return await self.exchange(outgoing, deadline=deadline)
+
+        async def make() -> Outgoing:
+            body = StreamingBody(Frame.of_bytes(request.content(), content_type))
+            return Outgoing(request.operation, request.url, headers, body, request.reply_cap_bytes)
+
+        return await self.exchange_fresh(request.operation, make, deadline=deadline)
 
     async def exchange(self, outgoing: Outgoing, *, deadline: Deadline) -> Reply:
+        """Make one attempt with what is ready; see `exchange_fresh`."""
+
+        async def make() -> Outgoing:
+            return outgoing
+
+        return await self.exchange_fresh(outgoing.operation, make, deadline=deadline)
+
+    async def exchange_fresh(
+        self, operation: Operation, make: Callable[[], Awaitable[Outgoing]], *, deadline: Deadline
+    ) -> Reply:
         """Make one attempt, and return the complete answer whatever its status.
 
-        Cancelled, it drops the connection; whether the body was whole by then stands in
-        `outgoing.body.released`.
+        Cancelled, it drops the connection; whether the body was whole by then stands in its
+        `released`.
+
+        Args:
+            operation: What the request does.
+            make: Makes the request, once it may go: a turn of the quota can be minutes away, and
+                neither a token nor a signed assertion may grow old waiting for it.
+            deadline: Covers everything.
 
         Raises:
             TransferError: With `phase` and the verdict of the operation; `DeadlineExceededError`
-                when `deadline` passed and nothing was applied.
+                when `deadline` passed and nothing was applied. Also whatever `make` raises.
         """
-        for _ in range(TURNS):
-            await anyio.lowlevel.checkpoint()
         asked_s = time.perf_counter()
         try:
-            turn = await self._quota.take(outgoing.operation, deadline)
+            # A batch waits for tokens as well: they may use what it leaves free.
+            priority: Priority | None = "realtime" if operation is Operation.TOKEN else None
+            turn = await self._quota.take(operation, deadline, priority=priority)
         finally:
             self.meter.quota_s += time.perf_counter() - asked_s
-        self.requests[outgoing.operation] += 1
-        admitted_s, status = time.perf_counter(), 0
+        status = 0
         try:
-            reply = await self._attempt(outgoing, deadline)
+            outgoing = await make()
+            for _ in range(TURNS):
+                await anyio.lowlevel.checkpoint()
+            reply = await self._counted(outgoing, deadline)
             status = reply.status
             if status == 429:
                 self._note(reply, turn)
             return reply
         finally:
             self._quota.answered(turn, is_clean=status not in {0, 429})
+
+    async def _counted(self, outgoing: Outgoing, deadline: Deadline) -> Reply:
+        """One attempt, and what the meter notes of it."""
+        self.requests[outgoing.operation] += 1
+        admitted_s, status = time.perf_counter(), 0
+        try:
+            reply = await self._attempt(outgoing, deadline)
+            status = reply.status
+            return reply
+        finally:
             self.meter.ended(
                 outgoing.operation,
                 status=status,
