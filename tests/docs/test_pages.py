@@ -186,6 +186,8 @@ def place(tmp_path: Path, sandbox: SandboxProcess) -> Place:
             "PATH": f"{programs}:{clean['PATH']}",
             "HOME": str(tmp_path),
             "XDG_CONFIG_HOME": str(tmp_path / "config"),
+            # A page's ledgers are nobody else's: what another page sent was not sent before.
+            "XDG_STATE_HOME": str(tmp_path / "state"),
             "PYTHONWARNINGS": "error",
             # What this project's own tests need and a reader's need not have.
             "PYTEST_ADDOPTS": "-p no:asyncio -p no:aiohttp -p no:randomly -p no:cacheprovider",

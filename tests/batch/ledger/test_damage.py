@@ -15,7 +15,7 @@ from ledger_made import THEM, US, bring_to, claim_row, plan_rows, planned, recei
 
 from chartsend.batch.row import State
 from chartsend.batch.sqlite import SqliteLedger, SqliteReader, chain, schema
-from chartsend.batch.sqlite.records import Record, Work, crc_of_record, crc_of_work
+from chartsend.batch.sqlite.records import Record, Work, crc_of, crc_of_record, crc_of_work
 from chartsend.errors import LedgerCorruptError, LedgerError, TransferError
 
 if TYPE_CHECKING:
@@ -258,6 +258,37 @@ async def test_a_head_that_was_moved_back_is_noticed(made):
         "UPDATE head SET seq = 6, link = (SELECT link FROM receipts WHERE seq = 6)",
     )
     assert verified(made)
+
+
+async def test_a_receipt_that_was_cut_off_with_all_its_traces_is_noticed(tmp_path, open_ledger):
+    """Row, counters and checksums can be made to fit by anybody; the seal needs the key."""
+    ledger = await open_ledger("a")
+    await plan_rows(ledger, 3)
+    for row in (1, 2):
+        await bring_to(ledger, row, State.FAILED)
+    await ledger.aclose()
+    counters = {"state:8": 1, "state:2": 2, "sum:receipts": 1}
+    change(
+        tmp_path / "a",
+        "DELETE FROM receipts WHERE seq = 2",
+        "UPDATE head SET seq = 1, link = (SELECT link FROM receipts WHERE seq = 1)",
+        *(
+            f"UPDATE counters SET value = {value}, crc = x'{crc_of(name, value).hex()}'"
+            f" WHERE name = '{name}'"
+            for name, value in counters.items()
+        ),
+    )
+    connection = sqlite3.connect(tmp_path / "a" / "ledger.db", isolation_level=None)
+    line = connection.execute("SELECT * FROM rows WHERE row = 2").fetchone()
+    queued = Record(*line[:-1])._replace(state=int(State.QUEUED))
+    connection.execute(
+        "UPDATE rows SET state = ?, crc = ? WHERE row = 2", (queued.state, crc_of_record(queued))
+    )
+    connection.close()
+    (finding,) = verified(tmp_path / "a")
+    assert "do not end where they ended" in finding
+    with pytest.raises(LedgerCorruptError):
+        await SqliteLedger.open(tmp_path / "a", create=False)
 
 
 async def test_a_receipt_of_another_ledger_of_the_same_user_is_noticed(tmp_path, open_ledger):

@@ -356,7 +356,7 @@ MOUNTS = r"""
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("/home/me", "ext4"),
+        ("/srv/me", "ext4"),
         ("/", "ext4"),
         ("/dev/shm/x", "tmpfs"),
         ("/dev/shmx", "ext4"),

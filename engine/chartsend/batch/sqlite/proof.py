@@ -47,10 +47,11 @@ class _Proof:
         self._findings: list[str] = []
         self._more = 0
         self._counted: Counter[str] = Counter()
+        self._purged = 0
 
     def findings(self) -> list[str]:
-        parts = (self._pages, self._rows, self._chain, self._rejects, self._facts, self._counters)
-        for part in parts:
+        tables = (self._pages, self._rows, self._chain, self._head, self._rejects, self._facts)
+        for part in (*tables, self._counters):
             self._look(part)
         return [*self._findings, *([f"and {self._more} more findings"] if self._more else [])]
 
@@ -94,8 +95,7 @@ class _Proof:
             self._say(f"row {row!r} was worked on, but is not planned")
 
     def _chain(self) -> None:
-        head = head_of(self._connection, self._key)
-        before, seq, purged = chain.FIRST, 0, 0
+        before, seq = chain.FIRST, 0
         for line in self._lines(sql.ENTRIES):
             entry = chain.Entry(*line)  # type: ignore[arg-type]  # its link proves it
             if entry.seq != seq + 1:
@@ -103,10 +103,13 @@ class _Proof:
             if not chain.is_linked(self._key, before, entry):
                 self._say(f"receipt {entry.seq} is not as it was written, or stands in another's place")
             before, seq = entry.link, entry.seq
-            purged += entry.body is None
-        if purged != head.purged:
-            self._say(f"{purged} receipts say nothing any more, {head.purged} were purged")
-        self._counted[f"{SUM}receipts"] = seq
+            self._purged += entry.body is None
+            self._counted[f"{SUM}receipts"] = seq
+
+    def _head(self) -> None:
+        head = head_of(self._connection, self._key)
+        if self._purged != head.purged:
+            self._say(f"{self._purged} receipts say nothing any more, {head.purged} were purged")
 
     def _rejects(self) -> None:
         for row, code, text, crc in self._lines(sql.REJECTS):

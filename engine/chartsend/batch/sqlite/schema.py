@@ -27,7 +27,7 @@ APPLICATION_ID: Final = 0x63687364
 NEEDED: Final = (3, 37, 0)
 """The first SQLite with `STRICT` tables."""
 PAGE_BYTES: Final = 4096
-CACHE_KIB: Final = 4096
+CACHE_KIB: Final = 1024
 BUSY_S: Final = 10.0
 """How long to wait while a reader mends the log after a crash; nobody else ever holds a lock."""
 LOG_BYTES: Final = 8 * 1024 * 1024
