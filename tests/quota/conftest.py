@@ -113,13 +113,15 @@ class Takers:
         log = self._folder / f"taker-{len(self._logs)}"
         self._logs.append(log)
         environ = os.environ if state is None else os.environ | {"XDG_STATE_HOME": str(state)}
-        process = subprocess.Popen(
-            [sys.executable, str(TAKER), str(log), ORIGIN, *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environ,
-        )
+        with log.with_suffix(".stderr").open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, str(TAKER), str(log), ORIGIN, *map(str, arguments)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=environ,
+            )
         process.log = log
         self.processes.append(process)
         return process
@@ -164,6 +166,10 @@ class Takers:
                     found.append((gone.pop(request), int(at)))
             found += [(at, max(at, self._killed_ns[log])) for at in gone.values()]
         return sorted(found)
+
+    def said(self) -> str:
+        """Everything on their standard error: warnings, and what ended them."""
+        return "".join(log.with_suffix(".stderr").read_text() for log in self._logs)
 
     def in_flight(self, process) -> int:
         """How many requests a process has sent that are not answered."""

@@ -359,6 +359,31 @@ async def test_what_died_in_flight_counts_from_its_discovery(terms, opened, cloc
         assert await has_room(here)
 
 
+async def test_who_dies_while_it_is_looked_for_counts_from_its_death(
+    terms, opened, clock, has_room, monkeypatch
+):
+    """The time at which the dead are counted is taken after they were seen to be dead."""
+    gone, here = opened(terms(3), clock=clock), opened(terms(3), clock=clock)
+    for _ in range(3):
+        await gone.take(MESSAGE, Deadline.after(5))
+    look = Ring.is_abandoned
+
+    def long_look(*which):
+        clock.pass_s(10)
+        if gone is not None:
+            opened.crash(gone)
+        return look(*which)
+
+    monkeypatch.setattr(Ring, "is_abandoned", long_look)
+    assert not await has_room(here)
+    gone = None
+    assert here.state().in_flight == 0
+    clock.pass_s(299.9)
+    assert not await has_room(here)
+    clock.pass_s(0.1)
+    assert await has_room(here)
+
+
 async def test_a_fork_that_lives_on_does_not_keep_its_parent_alive(terms, opened, clock, has_room):
     """A child holds its parent's locks; the parent's process id and start time tell the truth."""
     program = f"""

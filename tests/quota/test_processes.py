@@ -35,6 +35,7 @@ def test_no_window_holds_more_than_the_limit(takers, most, count):
     requests = takers.requests()
     assert len(requests) == turns * count
     assert most(requests, WINDOW_S) == LIMIT  # not one more, and it was really reached
+    assert takers.said() == ""  # and all found the file in order, although they made it together
 
 
 def test_the_judge_sees_processes_that_share_nothing(takers, most, tmp_path):
@@ -77,6 +78,7 @@ def test_processes_that_are_killed_with_requests_in_flight_and_started_again(tak
     requests = takers.requests()
     assert len(requests) > LIMIT
     assert most(requests, WINDOW_S) <= LIMIT
+    assert takers.said() == ""
 
 
 def test_after_a_kill_the_next_process_starts_with_the_window_as_it_is(takers, most):

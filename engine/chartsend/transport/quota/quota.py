@@ -240,6 +240,8 @@ class Quota:
             if open_ns > now_ns:
                 is_late = self._is_late(page, waiter, 0, now_ns)
                 look = _Look(again_s=(open_ns - now_ns) / SECOND_NS, is_hopeless=is_late)
+                if self._record.seat is not None:  # the sooner the dead are found, the sooner they age
+                    self._record.seat.sweep(page)
                 return None
             page.pace.dispatched(now_ns)
             look = _Look(Turn(now_ns, waiter.is_counted))
@@ -262,11 +264,7 @@ class Quota:
         limit = self._terms.limit(page.pace, now_ns, waiter.priority)
         of_all = page.in_flight - self._record.in_flight + in_flight
         answers = Answers(self._record.seat.ring, page, now_ns)
-        free_ns = free_at_ns(answers, limit, of_all, self._terms.window_ns, now_ns)
-        if free_ns > now_ns:
-            # The sooner the dead are found, the sooner their places age.
-            self._record.seat.sweep(page, now_ns)
-        return max(open_ns, free_ns)
+        return max(open_ns, free_at_ns(answers, limit, of_all, self._terms.window_ns, now_ns))
 
     def _is_late(self, page: Page, waiter: Waiter, ahead: int, now_ns: int) -> bool:
         """Whether a turn behind `ahead` others surely comes after the deadline."""

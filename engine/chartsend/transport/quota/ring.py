@@ -15,6 +15,7 @@ import os
 import struct
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from ...errors import ConfigError
@@ -124,13 +125,15 @@ class Ring:
 
     @classmethod
     def _made(cls, name: str, folder: int) -> Self:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # one makes it, the others wait for it
-        try:
+        """One makes it, the others wait; it gets its name when it is whole, so nobody sees less."""
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
             return cls(place.open_file(name, folder, os.O_RDWR))
-        except FileNotFoundError:
-            ring = cls(place.open_file(name, folder, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        unnamed = f"{name}.new"  # of one who was killed here, perhaps: it has no name yet
+        ring = cls(place.open_file(unnamed, folder, os.O_RDWR | os.O_CREAT | os.O_TRUNC))
         try:
-            ring.save(begun_anew())  # killed before this, it is empty, which is damage
+            ring.save(begun_anew())
+            os.rename(unnamed, name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError:
             ring.close()
             raise

@@ -108,15 +108,16 @@ class Seat:
             self.ring.unlock()
         return True
 
-    def sweep(self, page: Page, now_ns: int) -> None:
+    def sweep(self, page: Page) -> None:
         """Count what died in flight as answered now; within `change`, at most once a second.
 
         Raises:
             OSError: It could not be written.
         """
+        now_ns = self._clock()
         if now_ns - self._swept_ns >= CHECK_EVERY_NS:
             self._swept_ns = now_ns
-            if self._clear(page, now_ns):
+            if self._clear(page):
                 self.ring.save(page)
 
     def close(self) -> None:
@@ -201,7 +202,7 @@ class Seat:
     def _sit_down(self, page: Page) -> None:
         """Take a free slot, and hold its lock for as long as this engine is open."""
         self.ring.let_go(self._index)
-        self._clear(page, self._clock())
+        self._clear(page)
         for index in range(MOST_SLOTS):
             if index == len(page.slots):
                 page.slots.append(Slot())
@@ -216,7 +217,7 @@ class Seat:
             return
         raise ConfigError(f"more than {MOST_SLOTS} engines share one quota; end some of them")
 
-    def _clear(self, page: Page, now_ns: int) -> bool:
+    def _clear(self, page: Page) -> bool:
         """Free the slots of those who have gone; whether there were any."""
         has_changed = False
         for index, slot in enumerate(page.slots):
@@ -224,7 +225,8 @@ class Seat:
                 continue
             if slot.in_flight:
                 _log.info("counted %d requests of a process that has ended", slot.in_flight)
-            self.ring.push(page, now_ns, slot.in_flight)
+            # A time from before it was seen to be gone might be one from before it went.
+            self.ring.push(page, self._clock(), slot.in_flight)
             page.slots[index] = Slot()
             has_changed = True
         return has_changed
