@@ -231,12 +231,28 @@ async def test_a_caller_cancelled_after_the_last_byte_leaves_one_doubt(raw, engi
     assert receipt.sha256 is not None
 
 
+async def cancelled_once(condition, engine, doc, **options):
+    """Send, and cancel the caller as soon as the condition holds, however long that takes."""
+    task = asyncio.create_task(engine.send(doc, to=TO, **options))
+    try:
+        await until(condition)
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert task.cancelled()
+
+
 async def test_a_caller_cancelled_before_the_last_byte_leaves_no_doubt(raw, engine_for):
     raw.plan("message", [["read", 100_000], ["hold"]])
     notes = Notes()
     async with engine_for(raw, notes, timeouts=LONG) as engine:
-        with anyio.move_on_after(0.3):
-            await engine.send(document(pattern(16_000_000)), to=TO, method="embed")
+        await cancelled_once(
+            lambda: any(each["received"] >= 100_000 for each in raw.requests("message")),
+            engine,
+            document(pattern(16_000_000)),
+            method="embed",
+        )
     assert "result in_doubt" not in notes.order
     assert raw.commits() == 0
 
@@ -245,8 +261,12 @@ async def test_a_caller_cancelled_after_an_upload_leaves_no_doubt(raw, engine_fo
     raw.plan("upload", [["read", None], ["commit"], ["hold"]])
     notes = Notes()
     async with engine_for(raw, notes, timeouts=LONG) as engine:
-        with anyio.move_on_after(0.3):
-            await engine.send(document(pattern(1000)), to=TO, method="upload")
+        await cancelled_once(
+            lambda: any(each["committed"] for each in raw.requests("upload")),
+            engine,
+            document(pattern(1000)),
+            method="upload",
+        )
     assert notes.order == ["intent upload"]
 
 
@@ -255,8 +275,9 @@ async def test_a_message_that_was_refused_leaves_no_doubt_when_it_is_cancelled_l
     raw.plan("token", [["read", None], ["ok"]], [["read", None], ["hold"]])
     notes = Notes()
     async with engine_for(raw, notes, timeouts=LONG) as engine:
-        with anyio.move_on_after(0.4):
-            await engine.send(document(pattern(1000)), to=TO, method="embed")
+        await cancelled_once(
+            lambda: len(raw.requests("token")) == 2, engine, document(pattern(1000)), method="embed"
+        )
     assert notes.order == ["intent message"]
 
 
@@ -265,8 +286,13 @@ async def test_a_wait_between_attempts_that_is_cancelled_leaves_no_doubt(raw, en
     raw.plan("message", [["read", None], ["send", refusal]])
     notes = Notes()
     async with engine_for(raw, notes) as engine:
-        with anyio.move_on_after(0.3):
-            await engine.send(document(pattern(1000)), to=TO, method="embed", deadline_s=60)
+        await cancelled_once(
+            lambda: engine.statistics().retries == 1,
+            engine,
+            document(pattern(1000)),
+            method="embed",
+            deadline_s=60,
+        )
     assert notes.order == ["intent message"]
 
 

@@ -285,7 +285,7 @@ async def outcome(engine: Engine, doc: Document, **options: Any) -> Any:
         return error
 
 
-async def until(condition, within_s: float = 5.0) -> None:
+async def until(condition, within_s: float = 30.0) -> None:
     """Wait until something that another process or task does has happened."""
     deadline = time.monotonic() + within_s
     while not condition():
