@@ -19,6 +19,7 @@ from chartsend.transport.quota.clock import SECOND_NS, boot_ns
 
 TAKER = Path(__file__).with_name("taker.py")
 ORIGIN = "https://api.example:443"
+NO_TOKENS = frozenset(Operation) - {Operation.TOKEN}
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +37,15 @@ def folder(state):
 
 @pytest.fixture
 def terms():
-    """A function: a limit as it is in force, 98 % taken already, and a window, to terms."""
+    """A function: a limit as it is in force, 98 % taken already, and a window, to terms.
+
+    Tokens do not count: so no place is kept free for one.
+    """
 
     def make(limit, window_s=300.0, **more) -> Terms:
         # The smallest setting of which 98 % is the limit.
         requests = next(n for n in range(limit, 2 * limit + 2) if int(n * 0.98) == limit)
-        return Terms(requests, int(window_s * SECOND_NS), ORIGIN, **more)
+        return Terms(requests, int(window_s * SECOND_NS), ORIGIN, **{"counts": NO_TOKENS, **more})
 
     return make
 

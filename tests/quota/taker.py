@@ -27,7 +27,8 @@ def now_ns():
 
 async def main(asked):
     log = os.open(asked.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    terms = Terms(asked.requests, int(asked.window_s * SECOND_NS), asked.origin)
+    counts = frozenset({Operation.MESSAGE})
+    terms = Terms(asked.requests, int(asked.window_s * SECOND_NS), asked.origin, counts=counts)
     numbers = itertools.count(1)
     draw = random.Random(asked.seed)
 

@@ -394,7 +394,7 @@ from chartsend.transport.quota import Quota, Terms
 quota = Quota(Terms(*{(terms(3).requests, terms(3).window_ns, terms(3).origin)!r}))
 async def take():
     for _ in range(3):
-        await quota.take(Operation.MESSAGE, Deadline.after(5))
+        await quota.take(Operation.TOKEN, Deadline.after(5))
 asyncio.run(take())
 child = os.fork()
 if child:
@@ -545,6 +545,13 @@ def test_a_setting_beyond_what_the_ring_holds_is_refused():
     assert Terms.of(Settings(quota="1000000/300")) is not None
     with pytest.raises(ConfigError, match="1,000,000"):
         Settings(quota="1000001/300")
+
+
+def test_a_quota_without_room_for_a_token_and_a_document_is_refused():
+    assert Terms.of(Settings(quota="3/300")) is not None
+    assert Terms.of(Settings(quota="1/300", quota_counts=("message",))) is not None
+    with pytest.raises(ConfigError, match="at least 3"):
+        Terms.of(Settings(quota="2/300"))
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ import logging
 
 import pytest
 
+from chartsend.ports import Operation
 from chartsend.transport.quota.pace import Pace
 from chartsend.transport.quota.terms import Terms
 
 S = 1_000_000_000
-TERMS = Terms(10_000, 300 * S, "https://api.example:443")
+COUNTS = frozenset({Operation.MESSAGE})
+TERMS = Terms(10_000, 300 * S, "https://api.example:443", counts=COUNTS)
 
 
 def limit(pace, at_s):
@@ -23,7 +25,7 @@ def refused(pace, at_s, *, dispatched_s=None):
 
 def test_a_client_that_was_never_refused_uses_98_percent():
     assert limit(Pace(), 0) == TERMS.cap(Pace(), 0) == 9800
-    assert TERMS.limit(Pace(), 0, "backfill") == 8820
+    assert TERMS.limit_of(Pace(), 0, "backfill") == 8820
 
 
 def test_the_first_refusal_halves_the_rate_and_it_comes_back_by_one_percent_in_ten_clean_seconds():
@@ -68,8 +70,11 @@ def test_however_often_it_is_refused_some_rate_stays():
         refused(pace, 1000 + 20 * n)
         pace.answered_cleanly((1001 + 20 * n) * S)
     assert limit(pace, 1000 + 20 * 19) == 490
-    tiny = Terms(1, S, "")
-    assert tiny.limit(pace, 1400 * S) == tiny.limit(pace, 1400 * S, "backfill") == 1
+    tiny = Terms(1, S, "", counts=COUNTS)
+    assert tiny.limit(pace, 1400 * S) == tiny.limit_of(pace, 1400 * S, "backfill") == 1
+    with_tokens = Terms(5, S, "")  # a token and what needs it always have a place each
+    assert with_tokens.limit(pace, 1400 * S) == 2
+    assert with_tokens.limit_of(pace, 1400 * S, "backfill") == 1
 
 
 def test_while_it_is_refused_one_request_at_a_time_asks_and_ever_more_rarely():
@@ -132,7 +137,7 @@ def test_a_limit_that_was_named_for_another_setting_does_not_hold():
 
 async def test_all_of_it_is_shared_through_the_file(opened, clock, has_room):
     first, second = opened(TERMS, clock=clock), opened(TERMS, clock=clock)
-    with_other_setting = opened(Terms(8000, 300 * S, TERMS.origin), clock=clock)
+    with_other_setting = opened(Terms(8000, 300 * S, TERMS.origin, counts=COUNTS), clock=clock)
     turn = await first.take(*anything())
 
     first.refused(turn, limit=5000, asked_s=30.0)
@@ -206,6 +211,5 @@ async def test_a_limit_beyond_all_measure_is_taken_as_far_as_it_goes(opened, clo
 
 def anything():
     from chartsend.aio import Deadline
-    from chartsend.ports import Operation
 
     return Operation.MESSAGE, Deadline.after(5)

@@ -94,6 +94,20 @@ def test_the_quota_is_used_up_and_never_exceeded(sandbox, senders, count):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sandbox", [("--quota", "5/3")], indirect=True)
+def test_a_quota_smaller_than_the_number_of_sends_at_once_is_enough(sandbox):
+    """Each send holds a place while it waits for the token, which needs a place itself."""
+    senders = Senders(sandbox, "5/3")
+    senders.start(8, 0)
+    try:
+        (outcome,) = senders.outcomes()
+    finally:
+        senders.stop()
+    assert outcome["statuses"] == {"accepted": 8}
+    assert sandbox.requests()["over_quota"] == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("sandbox", [("--quota", QUOTA)], indirect=True)
 def test_after_a_kill_in_full_flight_the_next_process_is_not_refused_either(sandbox, senders):
     for n in range(3):

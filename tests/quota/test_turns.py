@@ -102,10 +102,34 @@ async def test_what_does_not_count_by_setting_takes_no_place_and_needs_none(
 
 
 async def test_everything_counts_by_default(terms, opened, clock, has_room):
-    quota = opened(terms(4), clock=clock)
+    quota = opened(terms(5, counts=frozenset(Operation)), clock=clock)
     for operation in Operation:
         assert await has_room(quota, operation=operation)
-    assert not await has_room(quota)
+    assert not await has_room(quota)  # the last place is for a token
+    assert await has_room(quota, operation=Operation.TOKEN)
+    assert not await has_room(quota, operation=Operation.TOKEN)
+    assert quota.state().used == quota.state().limit == 5
+
+
+async def test_requests_that_wait_for_a_token_never_hold_the_place_that_it_needs(terms, opened):
+    """Also when as many as there may be hold a place, and others are in line before it."""
+    quota = opened(terms(3, 600.0, counts=frozenset(Operation)))
+    order = []
+
+    async def take(operation):
+        order.append(await quota.take(operation, NEVER))
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(take, MESSAGE)
+            await until(lambda: len(order) == 2 and len(waiting(quota)) == 3)
+            tasks.start_soon(take, Operation.TOKEN)
+            await until(lambda: len(order) == 3)
+            tasks.cancel_scope.cancel()
+    assert quota.state().in_flight == 3
+    for turn in order:
+        quota.answered(turn)
 
 
 async def test_a_turn_that_surely_comes_too_late_is_refused_at_once(terms, opened, clock):

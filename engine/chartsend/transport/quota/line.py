@@ -1,7 +1,7 @@
 """Who waits in this engine, in which order, and for how long.
 
-The one rule: real time before backfill, and among equals first come, first served; what does not count
-waits for nobody.
+The one rule: a token before everything, since others wait for it; real time before backfill; among
+equals first come, first served. What does not count waits for nobody.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Waiter:
     """One request that waits for its turn.
 
     Attributes:
-        priority: Whose turn comes first.
+        priority: Whose turn comes first, of all that is no token.
+        is_token: Whether it is a token request.
         is_counted: Whether it takes a place in the window; if not, it only waits for a pause to end.
         until_ns: Its deadline, on the quota's clock.
         is_hopeless: Whether its turn will surely come too late.
@@ -34,6 +35,7 @@ class Waiter:
     """
 
     priority: Priority
+    is_token: bool
     is_counted: bool
     until_ns: int
     is_hopeless: bool = False
@@ -49,6 +51,7 @@ class Line:
     """The requests of one engine that wait, and what that has cost."""
 
     def __init__(self) -> None:
+        self._tokens: deque[Waiter] = deque()
         self._realtime: deque[Waiter] = deque()
         self._backfill: deque[Waiter] = deque()
         self._uncounted: deque[Waiter] = deque()
@@ -58,7 +61,7 @@ class Line:
 
     def everybody(self) -> Iterator[tuple[Waiter, int]]:
         """All who wait, each with the number of those whose turn is before."""
-        yield from zip(chain(self._realtime, self._backfill), count(), strict=False)
+        yield from zip(chain(self._tokens, self._realtime, self._backfill), count(), strict=False)
         yield from ((waiter, 0) for waiter in self._uncounted)
 
     @property
@@ -77,8 +80,11 @@ class Line:
         """How many will have had their turn before somebody who joins now."""
         if not waiter.is_counted:
             return 0
-        behind = len(self._backfill) if waiter.priority == "backfill" else 0
-        return len(self._realtime) + behind
+        ahead = len(self._tokens)
+        if not waiter.is_token:
+            ahead += len(self._realtime)
+            ahead += len(self._backfill) if waiter.priority == "backfill" else 0
+        return ahead
 
     def is_first(self, waiter: Waiter) -> bool:
         """Whether it is this one's turn to look for a place."""
@@ -113,12 +119,14 @@ class Line:
             waiter.tell()
 
     def _first(self) -> Waiter | None:
-        lane = self._realtime or self._backfill
+        lane = self._tokens or self._realtime or self._backfill
         return lane[0] if lane else None
 
     def _lane(self, waiter: Waiter) -> deque[Waiter]:
         if not waiter.is_counted:
             return self._uncounted
+        if waiter.is_token:
+            return self._tokens
         return self._realtime if waiter.priority == "realtime" else self._backfill
 
     def _count_time(self) -> None:

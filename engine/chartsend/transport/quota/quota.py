@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 import anyio
 
 from ...errors import DeadlineExceededError, Phase
+from ...ports import Operation
 from ...settings.shape import MOST_REQUESTS
 from .clock import LONG_AGO_NS, SECOND_NS, boot_ns
 from .line import Line, Waiter
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...aio import Deadline
-    from ...ports import Operation, Priority
+    from ...ports import Priority
     from ...settings import Settings
     from .pace import Pace
     from .page import Page
@@ -126,8 +127,8 @@ class Quota:
     ) -> Turn:
         """Wait until one more request may be sent, and count it. Give the turn to `answered`.
 
-        Real time goes before backfill, and among equals it is first come, first served, within this
-        engine. Cancelled while waiting, it takes nothing.
+        Within this engine tokens go first, then real time, then backfill, and among equals it is first
+        come, first served. Cancelled while waiting, it takes nothing.
 
         Args:
             operation: What the request does; some may not count, by setting.
@@ -141,6 +142,7 @@ class Quota:
         """
         waiter = Waiter(
             priority or self._priority,
+            is_token=operation is Operation.TOKEN,
             is_counted=self._terms is not None and operation in self._terms.counts,
             until_ns=self._on_our_clock(deadline),
         )
@@ -261,7 +263,7 @@ class Quota:
         open_ns = page.pace.open_at_ns()
         if self._terms is None or self._record.seat is None or not waiter.is_counted:
             return open_ns
-        limit = self._terms.limit(page.pace, now_ns, waiter.priority)
+        limit = _limit(self._terms, page.pace, waiter, now_ns)
         of_all = page.in_flight - self._record.in_flight + in_flight
         answers = Answers(self._record.seat.ring, page, now_ns)
         return max(open_ns, free_at_ns(answers, limit, of_all, self._terms.window_ns, now_ns))
@@ -275,7 +277,7 @@ class Quota:
             return False
         return is_full_until(
             Answers(self._record.seat.ring, page, now_ns),
-            self._terms.limit(page.pace, until_ns, waiter.priority) - ahead,
+            _limit(self._terms, page.pace, waiter, until_ns) - ahead,
             page.in_flight,
             self._terms.window_ns,
             now_ns=now_ns,
@@ -304,3 +306,7 @@ class Quota:
         if deadline.at == math.inf:
             return _NEVER_NS
         return self._clock() + int((deadline.at - anyio.current_time()) * SECOND_NS)
+
+
+def _limit(terms: Terms, pace: Pace, waiter: Waiter, at_ns: int) -> int:
+    return terms.limit(pace, at_ns) if waiter.is_token else terms.limit_of(pace, at_ns, waiter.priority)

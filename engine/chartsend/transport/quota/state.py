@@ -34,7 +34,8 @@ class QuotaState:
         in_flight: Of these, those that were not answered yet.
         window_s: Length of the window.
         paused_s: Seconds until the pause after a 429 ends; 0 when there is none.
-        free_in_s: Seconds until the next request may go, at the earliest; 0 for at once.
+        free_in_s: Seconds until the next request that is no token may go, at the earliest; 0 for at
+            once.
         backfill_free_in_s: The same for a request of a batch.
         refusals: Answers 429 since the record was begun, of all processes.
         waited_s: Seconds that requests of this engine have waited, all together.
@@ -101,7 +102,8 @@ def state_of(terms: Terms, ring: Ring, clock: Callable[[], int]) -> QuotaState:
 
 def _seen(terms: Terms, page: Page, times: Times | None, now_ns: int) -> QuotaState:
     limit = terms.limit(page.pace, now_ns)
-    for_backfill = terms.limit(page.pace, now_ns, "backfill")
+    for_realtime = terms.limit_of(page.pace, now_ns, "realtime")
+    for_backfill = terms.limit_of(page.pace, now_ns, "backfill")
     times = _NoAnswers(page.floor_ns) if times is None else times
     open_at_ns = page.pace.open_at_ns()
 
@@ -117,7 +119,7 @@ def _seen(terms: Terms, page: Page, times: Times | None, now_ns: int) -> QuotaSt
         in_flight=page.in_flight,
         window_s=terms.window_ns / SECOND_NS,
         paused_s=_seconds(open_at_ns - now_ns),
-        free_in_s=free_in_s(limit),
+        free_in_s=free_in_s(for_realtime),
         backfill_free_in_s=free_in_s(for_backfill),
         refusals=page.pace.refusals,
     )
