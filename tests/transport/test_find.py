@@ -219,7 +219,8 @@ async def test_a_wrong_destination_is_an_error_before_any_request(engine_for, sa
         assert engine.statistics().tokens == 0
 
 
-async def test_searches_count_for_the_quota_and_take_a_slot(engine_for, sandbox):
+async def test_searches_count_for_the_quota_and_take_a_slot(engine_for, sandbox, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))  # a window in which nothing was sent yet
     async with engine_for(sandbox, quota="20/3600", concurrency=1) as engine:
         answers = 0
         with pytest.raises(DeadlineExceededError):
