@@ -302,7 +302,9 @@ async def test_503s_close_the_way_to_their_destination_only(sandbox, settings_fo
     """Uploads that succeed meanwhile say nothing of the destination."""
     far = [f"far{n}" for n in range(SLOTS // 2)]
     faults = sandbox.faults(unavailable(far, headers={"Retry-After": "0"}))
-    settings = two_destinations(settings_for(sandbox, concurrency=SLOTS))
+    # More attempts than failures that open it: whoever is alone with it for a while opens it too.
+    retry = dataclasses.replace(QUICK, attempts=breaker.FAILURES + 1)
+    settings = two_destinations(settings_for(sandbox, concurrency=SLOTS, retry=retry))
     ended = []
 
     async def one(engine, name, to):

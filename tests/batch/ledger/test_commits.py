@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import struct
 
 import anyio
 import pytest
@@ -174,7 +175,7 @@ async def test_a_mistake_of_the_caller_changes_nothing(open_ledger, read_ledger)
         await ledger.plan([planned(2, identity=b"x" * 17)], {})
     with pytest.raises(OverflowError):
         await ledger.retry_at(1, US, next_try_ms=2**70, attempts=1, error_code="x")
-    with pytest.raises(Exception, match=r"row 2|range|int"):
+    with pytest.raises((OverflowError, struct.error)):
         await ledger.plan([planned(2, size_bytes=2**70)], {})
     await ledger.settle(receipt(1), US)
     assert read_ledger().verify() == []
