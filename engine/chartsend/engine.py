@@ -347,7 +347,7 @@ class _Opened:
             else:
                 tokens = auth.token_source(paced(settings), TokenExchange(http, breakers), lane=lane)
             stack.push_async_callback(tokens.aclose)
-            exchanger = Exchanger(settings, http, tokens, quota, breakers)
+            exchanger = Exchanger(settings, http, tokens, breakers)
             stack.callback(exchanger.stop_waiting)
             sender = Sender(
                 settings,

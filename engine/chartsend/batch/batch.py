@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..aio import Lane, Shared, close_within
-from ..settings import parse_quota
-from ..transport.quota import SHARE
+from ..transport.quota import read_state
 from . import facts as f
 from .checking import Checker
 from .journal import now_ms
@@ -269,11 +268,15 @@ class Batch:
 
 
 def requests_per_s(settings: Settings) -> float:
-    """What the quota lets a batch send in the long run; 0 for no limit."""
-    quota = parse_quota(settings.quota)
-    if quota is None:
+    """What the quota lets a batch send in the long run, as far as the server has named it; 0: no limit.
+
+    Raises:
+        ConfigError: The quota's file is there and cannot be opened, or others may use it.
+    """
+    quota = read_state(settings)
+    if quota.cap is None:
         return 0.0
-    return quota[0] * SHARE * settings.quota_backfill_share / quota[1]
+    return quota.cap * settings.quota_backfill_share / quota.window_s
 
 
 def _open_manifest(

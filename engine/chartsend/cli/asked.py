@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,6 +45,20 @@ class Asked:
 
         given = {"environment": self.environment, "source_id": self.source_id, **overrides}
         return load_settings(self.profile, _without_none(given))
+
+    def load_to_send(self, **overrides: object) -> Loaded:
+        """As `load`, for a verb that sends: which environment is meant must have been said.
+
+        Raises:
+            ConfigError: It was not; or as for `load`.
+        """
+        loaded = self.load(**overrides)
+        if loaded.settings.environment is None:
+            raise ConfigError(
+                "no environment is set: give --environment Development, Staging or Production, or a"
+                " profile that has one; or try it with --sandbox"
+            )
+        return loaded
 
 
 def _without_none(given: Mapping[str, object]) -> dict[str, object]:

@@ -15,27 +15,33 @@ from ..settings import Settings
 from ..settings.load import Loaded, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
 
 
 @contextlib.contextmanager
-def private_sandbox(to: str, overrides: Mapping[str, object]) -> Generator[Loaded]:
+def private_sandbox(names: Sequence[str], overrides: Mapping[str, object]) -> Generator[Loaded]:
     """Settings that lead to a sandbox in a process of its own; it ends with the block.
 
     Args:
-        to: Name of a destination that it shall have.
+        names: Of the destinations that it shall have.
         overrides: As for `load_settings`.
 
     Raises:
-        ConfigError: `to` can be no destination's name.
+        ConfigError: One of them can be no destination's name.
     """
     from ..testing.sandbox import SandboxError, SandboxProcess  # noqa: PLC0415  # only here
 
-    Settings().destination(to)
+    usual = Settings()
+    named = [word for name in names for word in ("--destination", usual.destination(name).name)]
     try:
-        # Its clients do not pace themselves, so a limit here would only meet a large folder.
-        process = SandboxProcess.start("--quota", "off", "--destination", to)
+        # Its clients do not pace themselves, so a limit here would only meet many files.
+        process = SandboxProcess.start("--quota", "off", *named)
     except SandboxError as exc:
         raise click.ClickException(f"the private sandbox did not start: {exc}") from None
     with process:
-        yield load_settings(str(process.info.profile), overrides, use_environment=False)
+        known = {
+            each["slug"]: {"slug": each["slug"], "id": each["id"]}
+            for each in process.accounts()["destinations"]
+        }
+        given = {**overrides, "destinations": known}
+        yield load_settings(str(process.info.profile), given, use_environment=False)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from .progress import say
+
+if TYPE_CHECKING:
+    from ..settings import Settings
 
 PER_SEND: Final = 2
 """A file and a socket."""
@@ -26,3 +32,15 @@ def fit(concurrency: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
         soft = raised
     return max(1, min(concurrency, (soft - APART) // PER_SEND))
+
+
+def fitted(settings: Settings) -> Settings:
+    """The settings, with no more sends at a time than the limit on open files allows; says so."""
+    fitting = fit(settings.concurrency)
+    if fitting == settings.concurrency:
+        return settings
+    say(
+        f"The limit on open files allows {fitting} sends at a time, not {settings.concurrency};"
+        " `ulimit -n` raises it."
+    )
+    return dataclasses.replace(settings, concurrency=fitting)

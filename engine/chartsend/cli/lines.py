@@ -14,11 +14,15 @@ from ..aio import Lane, Shared
 class Lines:
     """Writes to stdout, one whole line at a time.
 
+    Args:
+        what: The lines are, for people.
+
     Attributes:
         broken: Why stdout takes no more lines; None while it does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "lines on stdout") -> None:
+        self._what = what
         self._lane = Lane(threads=1, name="stdout")
         self._stdout = Shared(lambda: None)
         self.broken: str | None = None
@@ -35,9 +39,9 @@ class Lines:
         try:
             await self._lane.run(self._stdout, _write, line + b"\n")
         except BrokenPipeError:
-            self.broken = "nobody reads the lines on stdout any more"
+            self.broken = f"nobody reads the {self._what} any more"
         except OSError as exc:
-            self.broken = f"lines cannot be written to stdout any more ({exc.strerror})"
+            self.broken = f"the {self._what} cannot be written any more ({exc.strerror})"
 
     async def aclose(self) -> None:
         """Let the writing thread end; one that hangs is left behind."""

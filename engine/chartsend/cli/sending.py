@@ -24,7 +24,7 @@ from ..redox.route import default_model
 from .accepted import EarlierRun
 from .demo import private_sandbox
 from .describe import from_options
-from .descriptors import fit
+from .descriptors import fitted
 from .exits import NO_SOURCE
 from .intake import Intake, Route
 from .made_up import fill
@@ -92,7 +92,7 @@ class Sending:
             loaded = self._load(stack)
             own = self._own(loaded)
             self._check_one_document(roots, own)
-            settings = self._fitted(loaded.settings)
+            settings = fitted(loaded.settings)
             described = merge(from_options(self._given.described), merge(metadata, loaded.document))
             route = self._route(settings)
             intake = Intake(
@@ -139,22 +139,10 @@ class Sending:
         if given.embed_up_to is not None:
             overrides["limits"] = {"embed_up_to_bytes": given.embed_up_to}
         if not given.sandbox:
-            loaded = self._asked.load(**overrides)
-            _check_environment(loaded)
-            return loaded
+            return self._asked.load_to_send(**overrides)
         if self._asked.profile or self._asked.environment or self._asked.source_id:
             say("With --sandbox, --profile, --environment and --source-id are not used.")
-        return stack.enter_context(private_sandbox(given.to, overrides))
-
-    def _fitted(self, settings: Settings) -> Settings:
-        fitting = fit(settings.concurrency)
-        if fitting == settings.concurrency:
-            return settings
-        say(
-            f"The limit on open files allows {fitting} sends at a time, not"
-            f" {settings.concurrency}; `ulimit -n` raises it."
-        )
-        return dataclasses.replace(settings, concurrency=fitting)
+        return stack.enter_context(private_sandbox([given.to], overrides))
 
     def _route(self, settings: Settings) -> Route:
         """API and model as the engine will choose them."""
@@ -193,14 +181,6 @@ class Sending:
         _, lacking = fill(described, model=route.model)
         if lacking:
             say(f"Not given, so made up: {', '.join(lacking)} (Marla Quillfeather, MR 0000991234).")
-
-
-def _check_environment(loaded: Loaded) -> None:
-    if loaded.settings.environment is None:
-        raise ConfigError(
-            "no environment is set: give --environment Development, Staging or Production, or a"
-            " profile that has one; or try it with --sandbox"
-        )
 
 
 def _read_receipts(path: Path | None) -> EarlierRun | None:

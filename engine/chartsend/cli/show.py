@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..aio import Lane, Shared
 from ..settings.quantity import show_seconds, show_size
+from .lines import Lines
 from .progress import say
 
 if TYPE_CHECKING:
@@ -32,26 +32,26 @@ class Show:
     Args:
         as_json: NDJSON instead of lines for people.
         bar: The live display on this terminal, through which lines must go; None elsewhere.
-
-    Attributes:
-        broken: Why stdout takes no more lines; None while it does.
     """
 
     def __init__(self, *, as_json: bool, bar: Bar | None) -> None:
         self._as_json = as_json
         self._bar = bar if bar is not None and sys.stdout.isatty() else None
-        self._lane = Lane(threads=1, name="stdout")
-        self._stdout = Shared(lambda: None)
-        self.broken: str | None = None
+        self._lines = Lines("receipts")
+
+    @property
+    def broken(self) -> str | None:
+        """Why stdout takes no more lines; None while it does."""
+        return self._lines.broken
 
     @property
     def is_writing(self) -> bool:
         """Whether a write hangs: then the process cannot end in the usual way."""
-        return self._lane.running > 0
+        return self._lines.is_writing
 
     async def aclose(self) -> None:
         """Let the writing thread end; one that hangs is left behind."""
-        await self._lane.aclose()
+        await self._lines.aclose()
 
     async def receipt(self, receipt: Receipt) -> None:
         """Show one receipt. Cancelled, its line may still appear."""
@@ -79,17 +79,7 @@ class Show:
         if self._bar is not None:
             self._bar.above(text, style)
             return
-        try:
-            await self._lane.run(self._stdout, _write, f"{text}\n".encode())
-        except BrokenPipeError:
-            self.broken = "nobody reads the receipts any more"
-        except OSError as exc:
-            self.broken = f"the receipts cannot be written any more ({exc.strerror})"
-
-
-def _write(line: bytes) -> None:
-    sys.stdout.buffer.write(line)
-    sys.stdout.buffer.flush()
+        await self._lines.write(text.encode())
 
 
 def receipt_line(receipt: Receipt) -> str:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from ..transport.breakers import Breakers
     from ..transport.http import Http
-    from ..transport.quota import Quota
     from .ask import Ask, Tally
     from .bodies import Framed
 
@@ -91,7 +90,6 @@ class Exchanger:
         settings: For retries.
         http: Makes the attempts.
         tokens: Gives the bearer tokens.
-        quota: Paused after a 429.
         breakers: What attempts wait at while the other side is down; None to fail instead.
     """
 
@@ -100,14 +98,12 @@ class Exchanger:
         settings: Settings,
         http: Http,
         tokens: TokenSource,
-        quota: Quota,
         breakers: Breakers | None = None,
     ) -> None:
         self._breakers = breakers
         self._settings = settings
         self._http = http
         self._tokens = tokens
-        self._quota = quota
         self._budgets: dict[str, RetryBudget] = {}
         self.retries = 0
 
@@ -194,7 +190,7 @@ class Exchanger:
                 retries_5xx=self._settings.retry.message_on_5xx == "retry",
             )
             if error is not None:
-                raise self._completed(error, reply, has_repeated=has_repeated)
+                raise _completed(error, has_repeated=has_repeated)
             result = read(reply)
         except TransferError as error:
             tally.is_settled = error.verdict is not Verdict.IN_DOUBT
@@ -267,14 +263,13 @@ class Exchanger:
         cap_s = self._settings.retry.retry_after_cap_s
         return parse_retry_after(asked, date=reply.headers.get("date"), cap_s=cap_s)
 
-    def _completed(self, error: TransferError, reply: Reply, *, has_repeated: bool) -> TransferError:
-        """The error, with what the answer says about when and why."""
-        if isinstance(error, AuthRejectedError) and has_repeated:
-            error.verdict = Verdict.GIVE_UP  # a fresh token was refused as well
-        if reply.status == 429:
-            self._quota.pause(1.0 if error.retry_after_s is None else error.retry_after_s)
-        error.phase = error.phase or Phase.ANSWERED
-        return error
+
+def _completed(error: TransferError, *, has_repeated: bool) -> TransferError:
+    """The error, with what is known of where it came and whether it can be tried again."""
+    if isinstance(error, AuthRejectedError) and has_repeated:
+        error.verdict = Verdict.GIVE_UP  # a fresh token was refused as well
+    error.phase = error.phase or Phase.ANSWERED
+    return error
 
 
 def _can_repeat(step: Step) -> bool:

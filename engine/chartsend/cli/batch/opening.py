@@ -22,12 +22,13 @@ from ...batch.where import ledger_of, listing_of
 from ...description import merge
 from ...disk.own import Own
 from ...disk.sidecar import read_metadata
-from ...errors import ConfigError, LedgerError
+from ...errors import LedgerError
+from ..demo import private_sandbox
 from ..describe import from_options
-from ..descriptors import fit
+from ..descriptors import fitted
 from ..progress import say
 from ..summary import left_out_words
-from .trial import USUAL, completed, destinations_of, private_folder, sandbox_for
+from .trial import USUAL, completed, destinations_of, private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -72,14 +73,13 @@ def ready(asked: Asked, given: Given) -> Generator[Ready]:
         if given.sandbox:
             yield _trial(asked, given, described, stack)
             return
-        loaded = asked.load(**_overrides(given))
-        _check_environment(loaded.settings)
+        loaded = asked.load_to_send(**_overrides(given))
         ledger = given.ledger or ledger_of(_with_name(given.manifest))
         manifest, root = _manifest(given, ledger, _own(given, ledger, loaded))
         yield Ready(
             manifest=manifest,
             ledger=ledger,
-            settings=_fitted(loaded.settings),
+            settings=fitted(loaded.settings),
             options=_options(given, merge(described, loaded.document), root),
             is_trial=False,
         )
@@ -95,12 +95,12 @@ def _trial(
     ledger = stack.enter_context(private_folder()) / "ledger"
     manifest, root = _manifest(given, ledger, _own(given, ledger, None))
     names = destinations_of(manifest, given.to or USUAL, root=root, form=given.form)
-    settings = stack.enter_context(sandbox_for(names, _overrides(given)))
+    settings = stack.enter_context(private_sandbox(names, _overrides(given))).settings
     whole = completed(described, api=given.api, model=given.model)
     return Ready(
         manifest=manifest,
         ledger=ledger,
-        settings=_fitted(settings),
+        settings=fitted(settings),
         options=dataclasses.replace(_options(given, whole, root), to=given.to or USUAL),
         is_trial=True,
     )
@@ -188,22 +188,3 @@ def _overrides(given: Given) -> dict[str, object]:
     if given.embed_up_to is not None:
         overrides["limits"] = {"embed_up_to_bytes": given.embed_up_to}
     return overrides
-
-
-def _check_environment(settings: Settings) -> None:
-    if settings.environment is None:
-        raise ConfigError(
-            "no environment is set: give --environment Development, Staging or Production, or a"
-            " profile that has one; or try it with --sandbox"
-        )
-
-
-def _fitted(settings: Settings) -> Settings:
-    fitting = fit(settings.concurrency)
-    if fitting == settings.concurrency:
-        return settings
-    say(
-        f"The limit on open files allows {fitting} sends at a time, not {settings.concurrency};"
-        " `ulimit -n` raises it."
-    )
-    return dataclasses.replace(settings, concurrency=fitting)

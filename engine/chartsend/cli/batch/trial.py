@@ -12,13 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import click
-
 from ...batch.manifest.reading import Manifest
 from ...errors import ConfigError
 from ...redox.route import default_model
 from ...settings import Settings
-from ...settings.load import load_settings
 from ..made_up import fill
 from ..progress import say
 
@@ -46,33 +43,6 @@ def private_folder() -> Generator[Path]:
             del os.environ["XDG_STATE_HOME"]
             if before is not None:
                 os.environ["XDG_STATE_HOME"] = before
-
-
-@contextlib.contextmanager
-def sandbox_for(names: list[str], overrides: Mapping[str, object]) -> Generator[Settings]:
-    """Settings that lead to a sandbox in a process of its own; it ends with the block.
-
-    Args:
-        names: Of the destinations that it shall have.
-        overrides: As for `load_settings`.
-    """
-    from ...testing.sandbox import SandboxError, SandboxProcess  # noqa: PLC0415  # only here
-
-    named = [word for name in names for word in ("--destination", name)]
-    try:
-        # Its clients do not pace themselves, so a limit here would only meet a large manifest.
-        process = SandboxProcess.start("--quota", "off", *named)
-    except SandboxError as exc:
-        raise click.ClickException(f"the private sandbox did not start: {exc}") from None
-    with process:
-        account = process.accounts()
-        known = {
-            each["slug"]: {"slug": each["slug"], "id": each["id"]} for each in account["destinations"]
-        }
-        loaded = load_settings(
-            str(process.info.profile), {**overrides, "destinations": known}, use_environment=False
-        )
-        yield loaded.settings
 
 
 def destinations_of(
