@@ -6,6 +6,7 @@ import asyncio
 import gc
 import hashlib
 import os
+import signal
 import threading
 
 import pytest
@@ -13,6 +14,11 @@ import pytest
 from chartsend import Order, Patient, Provider, Settings
 
 pytest_plugins = ["chartsend.testing.fixtures"]
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a script: what the tests start would ignore Ctrl-C as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,23 +7,18 @@ and has gone when the block has been left.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from . import auth
-from .aio import Deadline, Lane
+from .aio import Deadline
 from .document import Document, Receipt
 from .errors import TransferError
-from .pool import Pool
-from .ports import NoJournal, Operation
-from .send import Asking, Sender
-from .send.exchange import Exchanger
-from .send.finding import Finder
-from .transport.breakers import Breakers, TokenExchange, paced
-from .transport.http import Http
+from .opened import Opened
+from .ports import NoJournal
+from .send import Asking
+from .settings.parts import between
 from .transport.meter import Statistics
-from .transport.quota import Quota
+from .workers.count import MOST
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -31,16 +26,15 @@ if TYPE_CHECKING:
         AsyncGenerator,
         AsyncIterable,
         AsyncIterator,
-        Awaitable,
         Callable,
         Iterable,
     )
-    from typing import Any, Literal, Self
+    from typing import Literal, Self
 
     from .document import Api, Model
     from .ports import Journal, Priority, Progress
     from .redox.search import Presence
-    from .send import Ask, Earlier, Plan
+    from .send import Earlier, Plan
     from .settings import Settings
 
 __all__ = ["DEADLINE_S", "Engine", "Statistics"]
@@ -58,6 +52,9 @@ class Engine:
         priority: `realtime` may use the whole request quota, and hears of an outage at once;
             `backfill` leaves a part of the quota free, and waits while a destination is down, until
             each document's deadline.
+        workers: Processes that send files; 1 for none but this one. They share the slots, the budget
+            for buffers, the quota, tokens and the journal, and end with this process. `workers_for`
+            tells how many a job is worth. What is in memory, or a stream, is sent from here.
     """
 
     def __init__(
@@ -66,16 +63,21 @@ class Engine:
         *,
         journal: Journal | None = None,
         priority: Priority = "realtime",
+        workers: int = 1,
     ) -> None:
+        between("workers", workers, 1, MOST)
         self._settings = settings
         self._priority: Priority = priority
+        self._workers = workers
         self._journal: Journal = journal if journal is not None else NoJournal()
-        self._open: _Opened | None = None
+        self._open: Opened | None = None
 
     async def __aenter__(self) -> Self:
         if self._open is not None:
             raise RuntimeError("the engine is open already")
-        self._open = await _Opened.make(self._settings, self._journal, self._priority)
+        self._open = await Opened.make(
+            self._settings, self._journal, priority=self._priority, workers=self._workers
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -134,7 +136,7 @@ class Engine:
         return await opened.one(
             document,
             asking,
-            opened.sender.send,
+            opened.send,
             deadline=Deadline.after(deadline_s),
             row=row,
             message_at=message_at,
@@ -196,7 +198,7 @@ class Engine:
                     ask = asking.ask(
                         document, deadline=Deadline.after(deadline_s), on_progress=on_progress
                     )
-                    return await opened.sender.send(ask)
+                    return await opened.send(ask)
                 except TransferError as error:
                     if fail_fast:
                         failures.append(error)
@@ -231,7 +233,7 @@ class Engine:
             self._settings, to=to, api="data-model", method=None, model=model, note_text=None
         )
         deadline = Deadline.after(deadline_s)
-        return await opened.one(document, asking, opened.sender.delete, deadline=deadline)
+        return await opened.one(document, asking, opened.parts.sender.delete, deadline=deadline)
 
     async def plan(
         self,
@@ -252,7 +254,7 @@ class Engine:
         asking = Asking.of(
             self._settings, to=to, api=api, method=method, model=model, note_text=note_text
         )
-        return await opened.sender.plan(asking.ask(document, deadline=Deadline.after(None)))
+        return await opened.parts.sender.plan(asking.ask(document, deadline=Deadline.after(None)))
 
     async def find(
         self,
@@ -284,7 +286,7 @@ class Engine:
         asking = Asking.of(self._settings, to=to, api=api, method=None, model=model, note_text=None)
         ask = asking.ask(Document(document_id=document_id), deadline=Deadline.after(deadline_s))
         async with opened.pool.slot(ask.deadline):
-            return await opened.finder.find(ask)
+            return await opened.parts.finder.find(ask)
 
     def statistics(self) -> Statistics:
         """What the engine did and does now.
@@ -292,90 +294,15 @@ class Engine:
         Raises:
             RuntimeError: The engine is not open.
         """
-        opened = self._opened()
-        http, breakers = opened.http, opened.breakers
-        requests = http.requests
-        return Statistics(
-            requests=requests[Operation.UPLOAD] + requests[Operation.MESSAGE],
-            tokens=requests[Operation.TOKEN],
-            retries=opened.exchanger.retries,
-            sends_in_flight=opened.pool.in_flight,
-            buffer_bytes_in_use=opened.pool.buffer_bytes_in_use,
-            parked_calls=opened.lane.running,
-            queries=requests[Operation.QUERY],
-            meter=http.meter.copy(),
-            waiting_for=() if breakers is None else breakers.waiting_for,
-        )
+        return self._opened().statistics()
 
-    def _opened(self) -> _Opened:
+    def _opened(self) -> Opened:
         opened = self._open
         if opened is None:
             raise RuntimeError("the engine is not open: use `async with Engine(settings) as engine`")
         if opened.loop is not asyncio.get_running_loop():
             raise RuntimeError("the engine was opened in another event loop; open one in each loop")
         return opened
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """Everything that lives while the engine's block runs."""
-
-    loop: asyncio.AbstractEventLoop
-    closing: AsyncExitStack
-    lane: Lane
-    http: Http
-    exchanger: Exchanger
-    sender: Sender
-    finder: Finder
-    pool: Pool
-    breakers: Breakers | None
-
-    @classmethod
-    async def make(cls, settings: Settings, journal: Journal, priority: Priority) -> _Opened:
-        from ._version import __version__  # noqa: PLC0415  # it reads metadata: 18 ms, needed here only
-
-        pool = Pool(concurrency=settings.concurrency, buffer_bytes=settings.buffer_bytes)
-        async with AsyncExitStack() as stack:
-            quota = stack.enter_context(Quota.of(settings, priority=priority))
-            lane = Lane(threads=pool.slots)
-            stack.push_async_callback(lane.aclose)
-            http = Http(settings, quota, user_agent=f"chartsend/{__version__}")
-            await stack.enter_async_context(http)
-            breakers = Breakers() if priority == "backfill" else None
-            if breakers is None:
-                tokens = auth.token_source(settings, http, lane=lane)
-            else:
-                tokens = auth.token_source(paced(settings), TokenExchange(http, breakers), lane=lane)
-            stack.push_async_callback(tokens.aclose)
-            exchanger = Exchanger(settings, http, tokens, breakers)
-            stack.callback(exchanger.stop_waiting)
-            sender = Sender(
-                settings,
-                exchanger=exchanger,
-                journal=journal,
-                lane=lane,
-                chunk_bytes=pool.chunk_bytes,
-            )
-            loop = asyncio.get_running_loop()
-            finder = Finder(settings, exchanger)
-            return cls(loop, stack.pop_all(), lane, http, exchanger, sender, finder, pool, breakers)
-        raise AssertionError("the block above returns or raises")
-
-    async def one(
-        self,
-        document: Document,
-        asking: Asking,
-        work: Callable[[Ask], Awaitable[Receipt]],
-        **options: Any,
-    ) -> Receipt:
-        """Do the work for one document in a slot; whatever fails has a receipt."""
-        try:
-            ask = asking.ask(document, **options)
-            async with self.pool.slot(ask.deadline):
-                return await work(ask)
-        except TransferError as error:
-            error.receipt = error.receipt or asking.refused(document, error)
-            raise
 
 
 class _Receipts:

@@ -194,6 +194,12 @@ class OutcomeUnknownError(TransferError):
     default_verdict = Verdict.IN_DOUBT
 
 
+class WorkerLostError(TransferError):
+    """A worker process could not be started, or died before the message it sent could be whole."""
+
+    default_verdict = Verdict.RETRY
+
+
 class PayloadRejectedError(TransferError):
     """The server answered 413: the request is larger than it takes."""
 

@@ -174,7 +174,8 @@ async def test_a_body_is_not_flushed_while_bytes_wait_below_tls(raw_tls, setting
 
 
 async def test_what_was_shut_down_over_tls_leaves_nothing(engine_for, raw_tls, trusted):
-    async with engine_for(raw_tls, **trusted) as engine:
+    patient = dataclasses.replace(SHORT, stall_s=60, reply_s=60)  # this machine may be busy
+    async with engine_for(raw_tls, timeouts=patient, **trusted) as engine:
         async with asyncio.TaskGroup() as tasks:
             for number in range(8):
                 tasks.create_task(engine.send(document(LARGE, document_id=f"d{number}"), to=TO))

@@ -12,13 +12,13 @@ from .tokens import Token, TokenKeeper
 
 if TYPE_CHECKING:
     from ..aio import Lane
-    from ..ports import SmallExchange, TokenSource
+    from ..ports import SmallExchange
     from ..settings import Settings
 
 __all__ = ["Token", "TokenKeeper", "token_source"]
 
 
-def token_source(settings: Settings, exchange: SmallExchange, *, lane: Lane) -> TokenSource:
+def token_source(settings: Settings, exchange: SmallExchange, *, lane: Lane) -> TokenKeeper:
     """The token source that `settings.auth` describes.
 
     Only what the settings say is checked here. The key or secret is read before the first token

@@ -114,20 +114,24 @@ class TokenKeeper:
             DeadlineExceededError: `deadline` passed first; verdict RETRY, since nothing was sent.
             TransferError: Another reason for which no token can be had, such as ConfigError.
         """
+        return (await self.lease(min_life_s=min_life_s, deadline=deadline)).value
+
+    async def lease(self, *, min_life_s: float, deadline: Deadline) -> Token:
+        """As `token`, with the time at which it expires: for one who keeps tokens further out."""
         while True:
             if self._is_closed:
                 raise _closed()
             if self._held is not None and self._is_good(self._held, min_life_s):
-                return self._held.value
+                return self._held
             self._raise_refusal()
             if deadline.has_passed:
                 raise _too_late()
             if self._refresh is None:
-                return (await self._lead(deadline)).value
+                return await self._lead(deadline)
             if self._held is not None and self._serves_meanwhile(self._held, min_life_s):
-                return self._held.value
+                return self._held
             if (token := await _follow(self._refresh, deadline)) is not None:
-                return token.value
+                return token
 
     def reject(self, token: str) -> None:
         """The server answered 401 to `token`: do not give it out again.

@@ -66,11 +66,23 @@ class Breaker:
 
     Args:
         what: What it stands before, for people: no host name, no path.
+        sharers: How many breakers of other processes probe for the same outage: each asks that much
+            less often.
+        on_change: Told when it opens (True) and closes by what it saw itself, for the others.
         draw: Draws from [0, 1); replaced in tests.
     """
 
-    def __init__(self, what: str, *, draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        sharers: int = 1,
+        on_change: Callable[[bool], None] | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
         self.what = what
+        self._sharers = sharers
+        self._on_change = on_change
         self._draw = draw
         self._failures = 0
         self._period = 0
@@ -139,9 +151,18 @@ class Breaker:
         elif turn.is_probe and sign is not Sign.WITHDRAWN:
             self._put_off(asked_s)
 
+    def told(self, *, is_open: bool) -> None:
+        """Another process's breaker before the same service has opened, or closed."""
+        if is_open and self._probe_at is None:
+            self._begin_outage(0.0)
+        elif not is_open and self._probe_at is not None:
+            self._end_outage()
+            self._tell()
+
     def _open(self, asked_s: float) -> None:
-        self._period += 1
-        self._put_off(asked_s)
+        self._begin_outage(asked_s)
+        if self._on_change is not None:
+            self._on_change(True)  # a callback
         _log.warning(
             "%s is down: what is meant for it waits, and one request every %.0f s asks whether it"
             " is back",
@@ -149,14 +170,27 @@ class Breaker:
             PROBE_EVERY_S,
         )
 
-    def _close(self) -> None:
+    def _begin_outage(self, asked_s: float) -> None:
         self._period += 1
-        self._probe_at = None
+        self._put_off(asked_s)
+
+    def _close(self) -> None:
+        self._end_outage()
+        if self._on_change is not None:
+            self._on_change(False)  # a callback
         _log.warning("%s is back", self.what)
+
+    def _end_outage(self) -> None:
+        self._period += 1
+        self._failures = 0
+        self._probe_at = None
 
     def _put_off(self, asked_s: float) -> None:
         drawn = self._draw()
-        wait_s = max(PROBE_EVERY_S * (1 + 0.2 * drawn), asked_s * (1 + 0.1 * drawn))
+        every_s = PROBE_EVERY_S * (1 + 0.2 * drawn)
+        if self._sharers > 1:  # out of step with the others, and all together one in five seconds
+            every_s = PROBE_EVERY_S * self._sharers * (0.5 + drawn)
+        wait_s = max(every_s, asked_s * (1 + 0.1 * drawn))
         self._probe_at = anyio.current_time() + wait_s
 
     def _tell(self) -> None:

@@ -18,7 +18,7 @@ from . import breaker
 from .breaker import Breaker, Sign
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Container
+    from collections.abc import AsyncGenerator, Callable, Container
 
     from ..aio import Deadline
     from ..ports import Reply, SmallExchange, SmallRequest
@@ -79,6 +79,21 @@ class Breakers:
 
     def __init__(self) -> None:
         self._breakers: dict[tuple[str, str], Breaker] = {}
+        self._sharers = 1
+        self._on_change: Callable[[tuple[str, str], str, bool], None] | None = None
+
+    def share(self, sharers: int, on_change: Callable[[tuple[str, str], str, bool], None]) -> None:
+        """Share outages with so many processes; call it before the first request.
+
+        Args:
+            sharers: How many processes send to the same services.
+            on_change: Told the key and the name of a breaker that opened (True) or closed here.
+        """
+        self._sharers, self._on_change = sharers, on_change
+
+    def told(self, key: tuple[str, str], what: str, *, is_open: bool) -> None:
+        """What another process's breaker of that key did."""
+        self._named(key, what).told(is_open=is_open)
 
     @property
     def waiting_for(self) -> tuple[str, ...]:
@@ -132,7 +147,12 @@ class Breakers:
     def _named(self, key: tuple[str, str], what: str) -> Breaker:
         known = self._breakers.get(key)
         if known is None:
-            known = self._breakers[key] = Breaker(what)
+            tell = self._on_change
+            known = self._breakers[key] = Breaker(
+                what,
+                sharers=self._sharers,
+                on_change=None if tell is None else lambda is_open: tell(key, what, is_open),
+            )
         return known
 
 

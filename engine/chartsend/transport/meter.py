@@ -14,6 +14,8 @@ from ..histogram import Histogram
 from ..ports import Operation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .body import StreamingBody
 
 
@@ -48,6 +50,17 @@ class Meter:
     def copy(self) -> Meter:
         """What it shows at this moment."""
         return replace(self, statuses=self.statuses.copy(), server_times=self.server_times.copy())
+
+    def add(self, other: Meter) -> None:
+        """Count what another process did as well."""
+        self.statuses += other.statuses
+        self.quota_s += other.quota_s
+        self.connection_s += other.connection_s
+        self.sending_s += other.sending_s
+        self.source_s += other.source_s
+        self.journal_s += other.journal_s
+        self.server_s += other.server_s
+        self.server_times.merge(other.server_times.counts)
 
     def ended(
         self,
@@ -106,6 +119,22 @@ class Statistics:
     queries: int = 0
     meter: Meter = field(default_factory=Meter)
     waiting_for: tuple[str, ...] = ()
+
+    def with_others(self, others: Iterable[Statistics]) -> Statistics:
+        """What all processes of an engine did. Slots and buffers are this one's: they are shared."""
+        both, meter = [self, *others], Meter()
+        for each in both:
+            meter.add(each.meter)
+        return replace(
+            self,
+            requests=sum(each.requests for each in both),
+            tokens=sum(each.tokens for each in both),
+            retries=sum(each.retries for each in both),
+            parked_calls=sum(each.parked_calls for each in both),
+            queries=sum(each.queries for each in both),
+            meter=meter,
+            waiting_for=tuple(sorted({name for each in both for name in each.waiting_for})),
+        )
 
     @property
     def throttled(self) -> int:

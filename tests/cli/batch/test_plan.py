@@ -177,8 +177,8 @@ def test_a_plan_of_a_batch_that_ran_says_what_became_of_it(batch, made, messages
     ("quota", "said"),
     [
         ("10000/300", "moves at most 16.7 uploads a second: 1,000,000 take 16.7 h"),
-        ("2/200", "6  about 11 min 20 s at the quota of a batch"),
-        ("2/200", "--embed-up-to 1000KB would save 3 requests and 5 min 40 s"),
+        ("200/20000", "6  about 11 min 20 s at the quota of a batch"),
+        ("200/20000", "--embed-up-to 1000KB would save 3 requests and 5 min 40 s"),
     ],
 )
 def test_it_says_what_uploads_cost_and_what_embedding_would_save(batch, made, silent, quota, said):

@@ -1,0 +1,205 @@
+"""One worker, as the engine sees it: its process, its line, its jobs.
+
+The one rule: every job hears of its end exactly once, the death of the worker included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from ..aio import Shared, close_within
+from . import start
+from .job import Job
+from .line import Line
+from .wire import (
+    Cancel,
+    Counted,
+    Ended,
+    Logged,
+    NeedIntent,
+    NeedToken,
+    NeedUploaded,
+    Outage,
+    Progressed,
+    Ready,
+    Rejected,
+    Send,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..aio import Lane
+    from ..send import Ask
+    from ..transport.meter import Statistics
+    from .wire import Begin, FromWorker, ToWorker
+
+CLOSE_S: Final = 2.0
+"""How long an idle worker may take to go before it is killed."""
+
+_log = logging.getLogger("chartsend")
+
+
+class Member:
+    """A worker process. Start it with `start`.
+
+    Args:
+        process: The process.
+        lane: Threads, for waiting for its end.
+        reject: Told of tokens that the server refused.
+        share: Told of outages, for the other workers.
+
+    Attributes:
+        is_ready: Whether it takes jobs.
+        statistics: All that it did, as far as it has told; None before it told anything.
+    """
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        *,
+        lane: Lane,
+        reject: Callable[[str], None],
+        share: Callable[[Member, Outage], None],
+    ) -> None:
+        self._process = process
+        self._lane = lane
+        self._reject = reject
+        self._share = share
+        self._line: Line | None = None
+        self._jobs: dict[int, Job] = {}
+        self._numbers = itertools.count(1)
+        self._changed = anyio.Event()
+        self._is_closing = False
+        self.is_ready = False
+        self.is_lost = False
+        self.statistics: Statistics | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        begin: Begin,
+        *,
+        lane: Lane,
+        reject: Callable[[str], None],
+        share: Callable[[Member, Outage], None],
+    ) -> Member:
+        """Start a worker; it is ready some time later.
+
+        Raises:
+            OSError: The system has no process or descriptor left.
+        """
+        process, end = await lane.run(Shared(lambda: None), start.start)
+        member = cls(process, lane=lane, reject=reject, share=share)
+        loop = asyncio.get_running_loop()
+        _, member._line = await loop.create_connection(
+            lambda: Line(member._hear, member._lost), sock=end
+        )
+        member.say(begin)
+        return member
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs under way."""
+        return len(self._jobs)
+
+    def say(self, message: ToWorker) -> None:
+        """Say something to the worker."""
+        if self._line is not None:
+            self._line.say(message)
+
+    async def until_known(self) -> bool:
+        """Wait until it is ready, or gone; tell whether it is ready."""
+        while not (self.is_ready or self.is_lost):
+            await self._changed.wait()
+        return self.is_ready
+
+    def begin(self, ask: Ask) -> Job:
+        """Let the worker send a document; pair with `end`."""
+        job = Job(next(self._numbers), ask)
+        self._jobs[job.number] = job
+        crossing = _without_listener(ask)
+        self.say(Send(job.number, crossing, tells_progress=ask.on_progress is not None))
+        return job
+
+    def end(self, job: Job) -> None:
+        """Nobody attends to the job any more."""
+        self._jobs.pop(job.number, None)
+
+    def cancel(self, job: Job) -> None:
+        """Let the worker end a job; it says when it has."""
+        self.say(Cancel(job.number))
+
+    def kill(self) -> None:
+        """End the worker at once: it does not answer."""
+        self._process.kill()
+
+    def _hear(self, message: FromWorker) -> None:
+        if isinstance(message, NeedIntent | NeedUploaded | NeedToken | Ended | Progressed):
+            job = self._jobs.get(message.number)
+            if job is not None:
+                _tell(job, message)
+        elif isinstance(message, Counted):
+            self.statistics = message.statistics
+        elif isinstance(message, Logged):
+            _log.log(message.level, "%s", message.text)
+        elif isinstance(message, Rejected):
+            self._reject(message.token)
+        elif isinstance(message, Outage):
+            self._share(self, message)
+        else:
+            assert isinstance(message, Ready)  # noqa: S101  # nothing else is left
+            self.is_ready = True
+            self._tell()
+
+    def _lost(self) -> None:
+        self.is_ready, self.is_lost = False, True
+        if not self._is_closing:
+            _log.warning("a worker process has ended unasked; %d sends were under way", self.in_flight)
+        for job in self._jobs.values():
+            job.hear(None)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def aclose(self) -> None:
+        """Let the worker go; kill it when it does not."""
+        self._is_closing = True
+        if self._line is not None:
+            self._line.close()
+        await close_within(
+            CLOSE_S + 1.0, lambda: self._lane.run(Shared(lambda: None), _wait, self._process)
+        )
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(CLOSE_S)
+    except subprocess.TimeoutExpired:
+        start.end(process)
+
+
+def _tell(job: Job, message: NeedIntent | NeedUploaded | NeedToken | Ended | Progressed) -> None:
+    """What a dead worker's job is judged by is noted when it is heard, not when it is answered."""
+    if isinstance(message, Progressed):
+        if job.ask.on_progress is not None:
+            job.ask.on_progress(message.progress)
+        return
+    if isinstance(message, NeedIntent):
+        job.intends(message.intent)
+    elif isinstance(message, NeedUploaded):
+        job.uploaded(message.uploaded)
+    job.hear(message)
+
+
+def _without_listener(ask: Ask) -> Ask:
+    return ask if ask.on_progress is None else replace(ask, on_progress=None)
