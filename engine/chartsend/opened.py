@@ -57,7 +57,11 @@ class Opened:
             ConfigError: A setting cannot be used.
             WorkerLostError: A worker did not start.
         """
-        pool = Pool(concurrency=settings.concurrency, buffer_bytes=settings.buffer_bytes)
+        pool = Pool(
+            concurrency=settings.concurrency,
+            buffer_bytes=settings.buffer_bytes,
+            is_tls=settings.api_base.startswith("https:"),
+        )
         async with AsyncExitStack() as stack:
             parts = await assemble(
                 stack,

@@ -9,6 +9,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import msgspec
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Coroutine, Mapping
@@ -32,6 +34,16 @@ class Operation(enum.Enum):
 
 class Reader(Protocol):
     """One pass over an opened source."""
+
+    @property
+    def whole(self) -> memoryview | None:
+        """All bytes of the source, read-only, if they are in memory already; else None.
+
+        An empty view is a whole of 0 bytes. It is complete and proven, whatever `read_into` gave; who
+        takes it need not read. It stays valid as long as it is held, but for a caller's own buffer,
+        which the caller promised not to change during the send.
+        """
+        ...
 
     async def read_into(self, buffer: memoryview) -> int:
         """Fill `buffer` with the next bytes, and tell how many; fewer only at the end, 0 after it.
@@ -186,8 +198,7 @@ Priority = Literal["realtime", "backfill"]
 """Whether somebody waits for a send, or a batch works through the night."""
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(msgspec.Struct, frozen=True):
     """What is about to become whole at the server.
 
     Attributes:
@@ -213,8 +224,7 @@ class Intent:
     reference_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Uploaded:
+class Uploaded(msgspec.Struct, frozen=True):
     """A file was accepted.
 
     Attributes:

@@ -14,7 +14,6 @@ that can be a success. `released` and `flushed` tell the two moments apart.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from dataclasses import dataclass
@@ -24,9 +23,17 @@ import anyio
 from aiohttp.payload import Payload
 
 from ..errors import Phase, ProtocolError, SourceChangedError, TransferError
-from .connection import abort, hear_last_words, is_lost, unacknowledged_bytes, waiting_bytes
+from .connection import (
+    abort,
+    hear_last_words,
+    is_lost,
+    two_turns,
+    unacknowledged_bytes,
+    waiting_bytes,
+)
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     from aiohttp.abc import AbstractStreamWriter
@@ -213,21 +220,42 @@ class StreamingBody(Payload):
         if encoder is None or self._reader is None:
             return frame.prefix + frame.suffix
         head = frame.prefix
-        left = frame.raw_bytes
-        buffer = memoryview(bytearray(min(frame.chunk_bytes, max(left, 1))))
-        while left > len(buffer):
-            chunk = encoder.encode(await self._read(buffer))
-            left -= len(buffer)
+        at, size = 0, min(frame.chunk_bytes, max(frame.raw_bytes, 1))
+        whole = self._reader.whole
+        buffer = memoryview(b"") if whole is not None else memoryview(bytearray(size))
+        while frame.raw_bytes - at > size:
+            raw = await self._read(buffer) if whole is None else self._take(whole, at, at + size)
+            chunk = encoder.encode(raw)
+            at += size
             await self._hand_over(writer, b"".join((head, chunk)) if head else chunk)
             head = b""
-            await writer.drain()
-            if not frame.reuses_buffer:
-                buffer = memoryview(bytearray(len(buffer)))
-        chunk = encoder.encode(await self._read(buffer[:left])) if left else b""
-        return b"".join((head, chunk, encoder.finish(), frame.suffix))
+            if self.waiting_bytes:
+                await writer.drain()
+                if whole is None and not frame.reuses_buffer:
+                    buffer = memoryview(bytearray(size))  # the connection may still hold the other
+        left = frame.raw_bytes - at
+        raw = await self._read(buffer[:left]) if whole is None else self._take(whole, at, at + left)
+        return b"".join((head, encoder.encode(raw), encoder.finish(), frame.suffix))
+
+    def _take(self, whole: memoryview, start: int, end: int) -> memoryview:
+        """A part of a source that is in memory; hash it."""
+        raw = whole[start:end]
+        if len(raw) != end - start:
+            raise self._shrank()
+        if self._digest is not None:
+            self._digest.update(raw)
+        return raw
+
+    def _shrank(self) -> SourceChangedError:
+        return SourceChangedError(
+            f"the source ended early: {self._frame.raw_bytes} bytes when opened,"
+            " fewer when read; the last chunk was held back, so nothing was applied"
+        )
 
     async def _read(self, buffer: memoryview) -> memoryview:
         """Fill the buffer from the source; hash what came."""
+        if not buffer:
+            return buffer
         assert self._reader is not None  # noqa: S101  # only called where there is one
         asked_s = time.perf_counter()
         try:
@@ -235,10 +263,7 @@ class StreamingBody(Payload):
         finally:
             self.source_s += time.perf_counter() - asked_s
         if count != len(buffer):
-            raise SourceChangedError(
-                f"the source ended early: {self._frame.raw_bytes} bytes when opened,"
-                " fewer when read; the last chunk was held back, so nothing was applied"
-            )
+            raise self._shrank()
         if self._digest is not None:
             self._digest.update(buffer)
         return buffer
@@ -246,13 +271,13 @@ class StreamingBody(Payload):
     async def _hand_over(
         self, writer: AbstractStreamWriter, data: bytes | memoryview, *, is_last: bool = False
     ) -> None:
-        await _two_turns()
+        await two_turns()
         if is_last:
             await self._until_nothing_was_said(writer)
         transport = self._transport
         # asyncio drops what is written to a lost connection in silence; look before each write.
         if self._is_closed or transport is None or is_lost(transport):
-            await _two_turns()  # for what the peer said last to be heard
+            await two_turns()  # for what the peer said last to be heard
             raise ConnectionResetError("the connection has gone")
         if not is_last and self.handed_bytes + len(data) >= self.declared_bytes:
             raise ProtocolError("the body grew to its declared length before its last chunk")
@@ -309,11 +334,6 @@ class StreamingBody(Payload):
         self._is_closed = True
         if self._has_started:
             await self._ended.wait()
-
-
-async def _two_turns() -> None:
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
 
 
 def _has_answer(writer: AbstractStreamWriter) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import struct
 import sys
+import types
 from typing import TYPE_CHECKING, Final
 
 if sys.platform == "linux":
@@ -17,7 +18,7 @@ if sys.platform == "linux":
     import termios
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from aiohttp.abc import AbstractStreamWriter
 
@@ -138,3 +139,10 @@ def _into(tls: asyncio.BufferedProtocol) -> Callable[[bytes], None]:
             data = data[count:]
 
     return take
+
+
+@types.coroutine
+def two_turns() -> Generator[None, None, None]:
+    """Two turns of the event loop: `asyncio.sleep(0)` twice, at a third of its price."""
+    yield
+    yield

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 import anyio
-import anyio.lowlevel
 from yarl import URL
 
 from .. import errors
@@ -26,6 +25,7 @@ from ..aio import close_within
 from ..errors import Phase, TransferError
 from ..ports import Operation, Reply
 from .body import Frame, StreamingBody
+from .connection import two_turns
 from .meter import Meter
 from .retry import parse_retry_after
 from .verdicts import for_failure
@@ -42,10 +42,6 @@ if TYPE_CHECKING:
 IDLE_S: Final = 4.0
 """An idle connection is closed before the server would (Node.js closes after 5 s): a message
 written to a connection that the server is closing would end in doubt."""
-
-TURNS: Final = 2
-"""Of the event loop before a connection is chosen: one that the server has closed meanwhile is then
-known to be closed (one turn reads the end, the next one tells)."""
 
 REPLY_CAP_BYTES: Final = 64 * 1024
 MAX_REPLY_HEADERS_BYTES: Final = 8190
@@ -172,8 +168,9 @@ class Http:
         status = 0
         try:
             outgoing = await make()
-            for _ in range(TURNS):
-                await anyio.lowlevel.checkpoint()
+            # A connection that the server has closed meanwhile is then known to be closed: one turn
+            # reads the end, the next one tells.
+            await two_turns()
             reply = await self._counted(outgoing, deadline)
             status = reply.status
             if status == 429:
@@ -306,11 +303,23 @@ def _may_be_cut(response: aiohttp.ClientResponse, content: bytearray) -> bool:
     return not has_length and response.status != 204 and not content.rstrip().endswith(b"}")
 
 
+def _doubt_of(response: aiohttp.ClientResponse, content: bytearray) -> Exception | None:
+    if not _may_be_cut(response, content):
+        return None
+    return errors.NetworkInterruptedError(
+        "the answer has no length and may have been cut", phase=Phase.ANSWER_STARTED
+    )
+
+
 async def _content(
     response: aiohttp.ClientResponse, *, cap_bytes: int, limit_s: float
 ) -> tuple[bytes, Exception | None]:
     """The answer's body as far as it came, and what kept it from being complete."""
     content = bytearray()
+    stream = response.content
+    if stream.is_eof() and stream.exception() is None and stream.total_bytes <= cap_bytes:
+        content += stream.read_nowait(-1)  # it came whole with its head, as most answers do
+        return bytes(content), _doubt_of(response, content)
     with anyio.move_on_after(limit_s):
         try:
             async for piece in response.content.iter_any():
@@ -323,11 +332,7 @@ async def _content(
                     )
         except (aiohttp.ClientError, OSError) as exc:
             return bytes(content), exc
-        if _may_be_cut(response, content):
-            return bytes(content), errors.NetworkInterruptedError(
-                "the answer has no length and may have been cut", phase=Phase.ANSWER_STARTED
-            )
-        return bytes(content), None
+        return bytes(content), _doubt_of(response, content)
     return bytes(content), errors.StallTimeoutError(
         f"the answer began and did not end within {limit_s:.0f} s", phase=Phase.ANSWER_STARTED
     )

@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -20,6 +19,7 @@ import anyio
 from .line import Line
 from .remote import CURRENT, RemoteJournal, RemoteTokens, Working
 from .start import tie_to
+from .terms import Heard
 from .wire import (
     Begin,
     Cancel,
@@ -32,6 +32,7 @@ from .wire import (
     Ready,
     Refused,
     Send,
+    Terms,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class _Worker:
         self.tasks: TaskGroup | None = None
         self._jobs: dict[int, Working] = {}
         self._counted_s = 0.0
+        self._heard = Heard()
 
     def say(self, message: FromWorker) -> None:
         """Say something to the engine."""
@@ -83,13 +85,10 @@ class _Worker:
             assert self.tasks is not None  # noqa: S101  # it said Ready before
             job = self._jobs[message.number] = Working(message.number, self.say)
             self.tasks.start_soon(self._do, job, message)
-        elif isinstance(message, Granted | Refused):
-            job_or_none = self._jobs.get(message.number)
-            if job_or_none is not None:
-                job_or_none.hear(message)
-        elif isinstance(message, Cancel):
-            if message.number in self._jobs:
-                self._jobs[message.number].scope.cancel()
+        elif isinstance(message, Terms):
+            self._heard.learn(message)
+        elif isinstance(message, Granted | Refused | Cancel):
+            self._hear_of(self._jobs.get(message.number), message)
         elif isinstance(message, Outage):
             if self.parts is not None and self.parts.breakers is not None:
                 self.parts.breakers.told(message.key, message.what, is_open=message.is_open)
@@ -97,14 +96,21 @@ class _Worker:
             self.begin = message
             self.begun.set()
 
+    @staticmethod
+    def _hear_of(job: Working | None, message: Granted | Refused | Cancel) -> None:
+        if job is None:
+            return  # it has ended meanwhile
+        if isinstance(message, Cancel):
+            job.scope.cancel()
+        else:
+            job.hear(message)
+
     async def _do(self, job: Working, send: Send) -> None:
         CURRENT.set(job)
         error: BaseException | None = None
         assert self.parts is not None  # noqa: S101  # it said Ready before
-        ask = send.ask
-        if send.tells_progress:
-            ask = replace(ask, on_progress=self._telling(job.number))
         try:
+            ask = self._heard.ask(send, self._telling(job.number) if send.tells_progress else None)
             with job.scope:
                 await self.parts.sender.send(ask)
         except Exception as exc:  # noqa: BLE001  # all of it is the engine's to judge

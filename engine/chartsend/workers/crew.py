@@ -147,6 +147,7 @@ class Crew:
         """Answer what the worker needs until the job has ended; None when the worker has gone."""
         late_at = job.ask.deadline.at + LATE_S
         while True:
+            message = None
             with anyio.CancelScope(deadline=late_at) as scope:
                 message = await job.next()
             if scope.cancelled_caught:
@@ -181,6 +182,7 @@ class Crew:
     async def _call_off(self, member: Member, job: Job) -> None:
         """The caller has gone: wait for the worker's last word, and note it if it matters."""
         member.cancel(job)
+        message = None
         with anyio.move_on_after(CANCEL_S) as scope:
             while True:
                 message = await job.next()

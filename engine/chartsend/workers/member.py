@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import logging
 import subprocess
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -18,6 +17,7 @@ from ..aio import Shared, close_within
 from . import start
 from .job import Job
 from .line import Line
+from .terms import Said
 from .wire import (
     Cancel,
     Counted,
@@ -30,7 +30,6 @@ from .wire import (
     Progressed,
     Ready,
     Rejected,
-    Send,
 )
 
 if TYPE_CHECKING:
@@ -77,6 +76,7 @@ class Member:
         self._jobs: dict[int, Job] = {}
         self._numbers = itertools.count(1)
         self._changed = anyio.Event()
+        self._said = Said(self.say)
         self._is_closing = False
         self.is_ready = False
         self.is_lost = False
@@ -125,8 +125,7 @@ class Member:
         """Let the worker send a document; pair with `end`."""
         job = Job(next(self._numbers), ask)
         self._jobs[job.number] = job
-        crossing = _without_listener(ask)
-        self.say(Send(job.number, crossing, tells_progress=ask.on_progress is not None))
+        self._said.send(job.number, ask)
         return job
 
     def end(self, job: Job) -> None:
@@ -199,7 +198,3 @@ def _tell(job: Job, message: NeedIntent | NeedUploaded | NeedToken | Ended | Pro
     elif isinstance(message, NeedUploaded):
         job.uploaded(message.uploaded)
     job.hear(message)
-
-
-def _without_listener(ask: Ask) -> Ask:
-    return ask if ask.on_progress is None else replace(ask, on_progress=None)

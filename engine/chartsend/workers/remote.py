@@ -7,6 +7,7 @@ that error stays with the engine and ends the send there.
 from __future__ import annotations
 
 import time
+from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ..aio import Deadline
     from ..document import Receipt
     from ..ports import Intent, Uploaded
-    from .wire import FromWorker, ToWorker
+    from .wire import FromWorker
 
 CURRENT: Final[ContextVar[Working]] = ContextVar("chartsend_job")
 """The job that runs in this task, or for which this task writes a body."""
@@ -51,7 +52,7 @@ class Working:
         self.receipt: Receipt | None = None
         self.min_life_s = 0.0
         self._say = say
-        self._answer: Granted | Refused | None = None
+        self._answers: deque[Granted | Refused] = deque(maxlen=1)
         self._answered = anyio.Event()
 
     async def need(self, message: FromWorker) -> Granted:
@@ -62,19 +63,17 @@ class Working:
             JournalRefusedError: The journal raised.
         """
         self._answered = anyio.Event()
-        self._answer = None
+        self._answers.clear()
         self._say(message)
         await self._answered.wait()
-        answer: ToWorker | None = self._answer
+        answer = self._answers.popleft()
         if isinstance(answer, Granted):
             return answer
-        if isinstance(answer, Refused) and answer.error is not None:
-            raise answer.error
-        raise JournalRefusedError
+        raise answer.error or JournalRefusedError
 
     def hear(self, answer: Granted | Refused) -> None:
         """The engine's answer."""
-        self._answer = answer
+        self._answers.append(answer)
         self._answered.set()
 
 

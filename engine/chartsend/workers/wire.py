@@ -10,15 +10,18 @@ is a socket pair that nobody else holds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from ..auth import Token
-    from ..document import Receipt
+    from ..document import Api, Document, Model, Receipt
     from ..errors import TransferError
     from ..ports import Intent, Priority, Progress, Uploaded
-    from ..send import Ask
-    from ..settings import Settings
+    from ..redox.route import Wish
+    from ..send import Earlier
+    from ..settings import Destination, Settings
     from ..transport.meter import Statistics
 
 
@@ -47,35 +50,57 @@ class Begin:
     log_level: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """The worker has opened what it needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a document.
+class Terms(NamedTuple):
+    """What many sends have in common; it crosses once, before the first of them.
+
+    Attributes:
+        number: Sends name it by this; 0 makes the worker forget the others.
+    """
+
+    number: int
+    destination: Destination
+    wish: Wish
+    api: Api
+    model: Model
+
+
+class Send(NamedTuple):
+    """Send a document: an `Ask`, but for its terms, and for `on_progress`, which cannot cross.
 
     Attributes:
         number: Of the job.
-        ask: Without `on_progress`, which cannot cross.
+        terms: The number of its terms.
+        document: As in `Ask`.
+        document_id: As in `Ask`.
+        deadline_at: As in `Ask`; all processes of a machine read the same monotonic clock.
+        message_at: As in `Ask`.
+        row: As in `Ask`.
+        earlier: As in `Ask`.
         tells_progress: Whether somebody listens.
     """
 
     number: int
-    ask: Ask
+    terms: int
+    document: Document
+    document_id: str
+    deadline_at: float
+    message_at: dt.datetime
+    row: str | None
+    earlier: Earlier | None
     tells_progress: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(NamedTuple):
     """End a job; answered by `Ended`, as any other end is."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A job has ended.
 
     Attributes:
@@ -89,24 +114,21 @@ class Ended:
     error: BaseException | None
 
 
-@dataclass(frozen=True, slots=True)
-class NeedIntent:
+class NeedIntent(NamedTuple):
     """May the last chunk be released? Answered by `Granted` or `Refused`, where there is a journal."""
 
     number: int
     intent: Intent
 
 
-@dataclass(frozen=True, slots=True)
-class NeedUploaded:
+class NeedUploaded(NamedTuple):
     """A file was accepted; answered by `Granted` or `Refused`."""
 
     number: int
     uploaded: Uploaded
 
 
-@dataclass(frozen=True, slots=True)
-class NeedToken:
+class NeedToken(NamedTuple):
     """A token that lives so long is needed by then; answered by `Granted` or `Refused`."""
 
     number: int
@@ -114,8 +136,7 @@ class NeedToken:
     deadline_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """The answer to what a job needs; a job needs one thing at a time.
 
     Attributes:
@@ -127,8 +148,7 @@ class Granted:
     token: Token | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """The journal or the token source raised.
 
     Attributes:
@@ -148,31 +168,27 @@ class Rejected:
     token: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Progressed:
+class Progressed(NamedTuple):
     """How far a job is."""
 
     number: int
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(NamedTuple):
     """A line for the log."""
 
     level: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """All that a worker did so far."""
 
     statistics: Statistics
 
 
-@dataclass(frozen=True, slots=True)
-class Outage:
+class Outage(NamedTuple):
     """A breaker opened or closed; the workers' breakers open and close together.
 
     Attributes:
@@ -198,4 +214,4 @@ FromWorker = (
     | Counted
     | Outage
 )
-ToWorker = Begin | Send | Cancel | Granted | Refused | Outage
+ToWorker = Begin | Terms | Send | Cancel | Granted | Refused | Outage
