@@ -10,9 +10,9 @@ import asyncio
 import logging
 import math
 from collections import deque
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
@@ -118,18 +118,7 @@ class Lane:
         with self._changed:
             return self._busy + len(self._waiting)
 
-    def _submit(self, func: Callable[[*Ts], T], *args: *Ts) -> Future[T]:
-        work: Future[T] = Future()
-
-        def call() -> None:
-            _settle(work, func, *args)
-
-        def forget(_: Future[T]) -> None:
-            # Cancelled before it started: while every thread hangs, what waits must not pile up.
-            if work.cancelled():
-                with self._changed, suppress(ValueError):
-                    self._waiting.remove(call)
-
+    def _submit(self, call: Callable[[], None]) -> None:
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("the engine was closed")
@@ -141,8 +130,15 @@ class Lane:
                 self._threads.append(thread)
                 thread.start()
             self._changed.notify()
-        work.add_done_callback(forget)
-        return work
+
+    def _withdraw(self, call: Callable[[], None]) -> bool:
+        """Take a call back; False when it has started, so that it runs to its end."""
+        with self._changed:
+            try:
+                self._waiting.remove(call)
+            except ValueError:
+                return False
+            return True
 
     def _serve(self) -> None:
         while True:
@@ -166,14 +162,25 @@ class Lane:
             func: A blocking call. Its exceptions are raised here.
             *args: Passed to `func`.
         """
+        # A plain future and one wake-up: a concurrent.futures.Future in between costs a third more.
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        call = partial(_answer, loop, answer, shared, partial(func, *args))
         shared.take()
         try:
-            work = self._submit(func, *args)
+            self._submit(call)
         except BaseException:
             shared.let_go()
             raise
-        work.add_done_callback(lambda _: shared.let_go())  # also when cancelled unstarted
-        return await asyncio.wrap_future(work)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            # Before it started: while every thread hangs, what waits must not pile up.
+            if self._withdraw(call):
+                shared.let_go()
+            raise
+        finally:
+            del call, answer  # an exception of theirs would hold this frame, and this frame them
 
     async def aclose(self) -> None:
         """End the threads. Those parked in a call that hangs are left behind, and logged."""
@@ -195,15 +202,41 @@ class Lane:
                 await anyio.sleep(0.002)
 
 
-def _settle(work: Future[T], func: Callable[[*Ts], T], *args: *Ts) -> None:
-    """Run a call in this thread, for whoever waits for it."""
-    if work.set_running_or_notify_cancel():
-        try:
-            result = func(*args)
-        except BaseException as exc:  # noqa: BLE001  # it belongs to whoever waits
-            work.set_exception(exc)
-        else:
-            work.set_result(result)
+def _answer(
+    loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T], shared: Shared, func: Callable[[], T]
+) -> None:
+    """Run a call in this thread, let go of what it used, and tell whoever waits for it."""
+    outcome = _outcome(func)
+    _let_go(shared)
+    with suppress(RuntimeError):  # the loop was closed meanwhile; nobody waits
+        loop.call_soon_threadsafe(_tell, answer, outcome)
+    del answer, outcome  # a traceback holds the frames around it, this one too
+
+
+def _outcome(func: Callable[[], T]) -> tuple[T, None] | tuple[None, BaseException]:
+    """What a call gave, or raised."""
+    try:
+        return func(), None
+    except BaseException as exc:  # noqa: BLE001  # it belongs to whoever waits
+        return None, exc
+
+
+def _tell(answer: asyncio.Future[T], outcome: tuple[T, None] | tuple[None, BaseException]) -> None:
+    """Give an outcome to whoever waits for it, if anybody still does."""
+    if answer.done():
+        return
+    if outcome[1] is not None:
+        answer.set_exception(outcome[1])
+    else:
+        answer.set_result(outcome[0])
+
+
+def _let_go(shared: Shared) -> None:
+    """Let go in a thread, which must live on whatever closing raises."""
+    try:
+        shared.let_go()
+    except Exception as exc:  # noqa: BLE001  # the call's own outcome is the one to tell
+        _log.warning("closing failed: %s", type(exc).__name__)
 
 
 async def close_within(seconds: float, close: Callable[[], Awaitable[object]]) -> None:

@@ -5,6 +5,7 @@ The one rule: a contract stands here, once, and a test holds every implementatio
 
 from __future__ import annotations
 
+import datetime as dt  # noqa: TC003  # Sphinx asks for the types of a Struct's fields
 import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Callable, Coroutine, Mapping
 
     from .aio import Deadline

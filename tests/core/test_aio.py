@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 
 import anyio
 import pytest
@@ -197,3 +199,102 @@ async def test_deadlines():
     for bad in (-1, float("nan")):
         with pytest.raises(ValueError, match="deadline"):
             Deadline.after(bad)
+
+
+@pytest.mark.parametrize("closing", [None, OSError(5, "EIO")])
+async def test_a_thread_lives_on_whatever_a_call_or_its_closing_raises(caplog, closing):
+    lane = Lane(threads=1)
+
+    def close():
+        if closing is not None:
+            raise closing
+
+    def exits():
+        raise SystemExit(3)
+
+    for _ in range(3):
+        shared = Shared(close)
+        call = asyncio.ensure_future(lane.run(shared, threading.get_ident))
+        await asyncio.sleep(0)  # submitted
+        shared.let_go()  # the owner goes first, so the thread is the one that closes
+        assert await call != threading.get_ident()
+    with pytest.raises(SystemExit):
+        await lane.run(Resource().shared, exits)
+    assert await lane.run(Resource().shared, len, "abc") == 3
+    await lane.aclose()
+    assert lane.running == 0
+    assert caplog.text.count("closing failed: OSError") in ({0} if closing is None else {1, 2, 3})
+
+
+async def test_a_call_that_was_withdrawn_never_runs():
+    lane, go, ran = Lane(threads=1), threading.Event(), []
+    loop, begun = asyncio.get_running_loop(), asyncio.Event()
+
+    def hang():
+        loop.call_soon_threadsafe(begun.set)
+        go.wait()
+
+    first, second = Resource(), Resource()
+    hanging = asyncio.ensure_future(lane.run(first.shared, hang))
+    await begun.wait()
+    waiting = asyncio.ensure_future(lane.run(second.shared, ran.append, 1))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    second.shared.let_go()
+    assert second.closed == 1
+    assert lane.running == 1
+    go.set()
+    await hanging
+    assert await lane.run(Resource().shared, len, "abc") == 3
+    assert ran == []
+    await lane.aclose()
+
+
+def test_a_call_outlives_its_event_loop_in_silence():
+    lane, go, resource = Lane(threads=1), threading.Event(), Resource()
+
+    async def leave():
+        with anyio.move_on_after(0.01):
+            await lane.run(resource.shared, go.wait)
+
+    asyncio.run(leave())
+    resource.shared.let_go()
+    go.set()
+
+    async def close():
+        await lane.aclose()
+
+    asyncio.run(close())
+    assert resource.closed == 1
+
+
+async def test_what_a_call_raised_is_freed_with_it():
+    lane = Lane(threads=1)
+
+    class Buffer:
+        pass
+
+    async def fails():
+        buffer = Buffer()
+        gone = weakref.ref(buffer)
+
+        def work(_):
+            raise OSError(5, "EIO")
+
+        try:
+            await lane.run(Resource().shared, work, buffer)
+        except OSError:
+            return gone
+        raise AssertionError("the call has failed")
+
+    gc.collect()
+    gc.disable()
+    try:
+        gone = await fails()
+        await lane.run(Resource().shared, int)  # the thread has let go of the call before
+        assert gone() is None
+    finally:
+        gc.enable()
+        await lane.aclose()

@@ -1,4 +1,4 @@
-"""Loads what the three folders share; see `rig.py`."""
+"""Loads what the three folders share (`rig.py`), and what the tests of opening share (`warm.py`)."""
 
 import importlib.util
 import sys
@@ -10,6 +10,11 @@ if "rig" not in sys.modules:
     )
     sys.modules["rig"] = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules["rig"])
+
+if "warm" not in sys.modules:
+    _spec = importlib.util.spec_from_file_location("warm", Path(__file__).parent / "warm.py")
+    sys.modules["warm"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules["warm"])
 
 from rig import (  # noqa: F401  # fixtures
     _raw_process,
@@ -25,3 +30,4 @@ from rig import (  # noqa: F401  # fixtures
     sandbox,
     settings_for,
 )
+from warm import folder, lane, nothing_is_known  # noqa: F401  # fixtures

@@ -19,8 +19,8 @@ from chartsend import Document
 from chartsend.errors import (
     StallTimeoutError,
 )
-from chartsend.sources import file as file_module
-from chartsend.sources.file import Descriptor
+from chartsend.sources import descriptor as descriptor_module
+from chartsend.sources.descriptor import Descriptor
 
 PATIENTLY = dataclasses.replace(SHORT, stall_s=20.0, reply_s=20.0, reply_body_s=5.0)
 BIG_BYTES = 12_000_000
@@ -48,7 +48,7 @@ def hanging(monkeypatch):
         return real(self, buffer, offset)
 
     monkeypatch.setattr(Descriptor, "read", read)
-    monkeypatch.setattr(file_module, "_NOWAIT", 0)
+    monkeypatch.setattr(descriptor_module, "_NOWAIT", 0)
     yield release
     release.set()
 
@@ -101,7 +101,7 @@ async def test_a_parked_read_never_lands_in_another_document(engine_for, sandbox
         return real(self, buffer, offset)
 
     monkeypatch.setattr(Descriptor, "read", read)
-    monkeypatch.setattr(file_module, "_NOWAIT", 0)
+    monkeypatch.setattr(descriptor_module, "_NOWAIT", 0)
     a, b = tmp_path / "a.pdf", tmp_path / "b.pdf"
     a.write_bytes(pattern(400_000, seed=1))
     b.write_bytes(data := pattern(BIG_BYTES, seed=2))

@@ -44,6 +44,10 @@ class MemoryReader:
         self._view = view
         self._at = 0
 
+    @property
+    def whole(self) -> memoryview | None:
+        return self._view.toreadonly()
+
     async def read_into(self, buffer: memoryview) -> int:
         piece = self._view[self._at : self._at + len(buffer)]
         buffer[: len(piece)] = piece

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..document import Buffer, Stream
 from ..errors import EmptyFileError, InvalidDocumentError
+from .descriptor import SMALL_BYTES
 from .file import open_file
 from .memory import MemorySource
 from .stream import StreamSource
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def open_source(
-    document: Document, *, lane: Lane, read_s: float, allow_empty: bool
+    document: Document,
+    *,
+    lane: Lane,
+    read_s: float,
+    allow_empty: bool,
+    small_bytes: int = SMALL_BYTES,
 ) -> AsyncGenerator[Source]:
     """Open what the document describes, for as long as the block runs.
 
@@ -33,6 +39,7 @@ async def open_source(
         lane: Threads for calls that may block.
         read_s: How long one read may take, in seconds.
         allow_empty: Whether 0 bytes are fine.
+        small_bytes: A file up to this is read whole while it is opened, and held until the end.
 
     Raises:
         InvalidDocumentError: The document describes no source, or two.
@@ -43,7 +50,7 @@ async def open_source(
     if (document.path is None) == (document.content is None):
         raise InvalidDocumentError("a document has exactly one source: a path, bytes or a stream")
     if document.path is not None:
-        source = await open_file(document.path, lane=lane, read_s=read_s)
+        source = await open_file(document.path, lane=lane, read_s=read_s, small_bytes=small_bytes)
         try:
             _check_empty(source.size_bytes, allow_empty=allow_empty)
             yield source

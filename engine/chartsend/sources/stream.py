@@ -94,6 +94,10 @@ class StreamReader:
         self._left_bytes = size_bytes
         self._read_s = read_s
 
+    @property
+    def whole(self) -> memoryview | None:
+        return None
+
     async def read_into(self, buffer: memoryview) -> int:
         filled = 0
         while filled < len(buffer):
