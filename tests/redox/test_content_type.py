@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from chartsend.errors import InvalidDocumentError, TypeMismatchError
+from chartsend.redox import content_type
 from chartsend.redox.content_type import advice, resolve_content_type
 from chartsend.redox.media_types import (
     DISCOURAGED,
@@ -413,3 +414,42 @@ def test_advice_where_redox_warns(kind, model, word):
     else:
         assert len(warnings) == 1
         assert word in warnings[0]
+
+
+PIECES = [
+    b"ustar",
+    b"DICM",
+    b"ftypmp42",
+    b"LP",
+    b"\x08\x00\x00",
+    b"MZ",
+    b"\x00",
+    b"PK\x03\x04",
+    b"\xef\xbb\xbf",
+]
+
+
+@given(
+    pieces=st.lists(
+        st.tuples(st.integers(0, 600) | st.sampled_from([4, 8, 34, 128, 257]), st.sampled_from(PIECES)),
+        max_size=3,
+    ),
+    filler=st.sampled_from([b" ", b"\x00", b"\xff"]),
+    length=st.integers(5, 700),
+)
+def test_what_is_a_pdf_at_once_is_one_to_the_library_too(pieces, filler, length):
+    head = bytearray(b"%PDF-1.7\n".ljust(length, filler))
+    for at, piece in pieces:
+        head[at : at + len(piece)] = piece
+
+    if content_type._is_plain_pdf(bytes(head)):
+        assert filetype.guess_mime(bytes(head)) == "application/pdf"
+        assert resolve("", bytes(head)) == "application/pdf"
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=300), st.binary(max_size=4))
+def test_the_library_takes_text_for_a_document_by_its_first_letters_only(text, start):
+    head = start + text.encode()
+
+    if filetype.guess_mime(head) in content_type._LETTERS:
+        assert head.startswith(content_type._LETTER_SIGNATURES)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 
+import msgspec
 import pytest
 
 from chartsend.document import Order
@@ -387,7 +387,7 @@ def test_only_notes_and_media_have_a_delete(bare, facts, model):
 @pytest.mark.parametrize("model", ["notes", "media", "results"])
 def test_the_same_facts_make_the_same_bytes_and_another_time_others(full, facts, model):
     given = facts()
-    later = dataclasses.replace(given, at=given.at.replace(minute=6))
+    later = msgspec.structs.replace(given, at=given.at.replace(minute=6))
 
     first = split_at_hole(compose(full(), given, route(model), HOLE))
 

@@ -95,4 +95,17 @@ def test_ids_are_uuid5_of_their_parts(parts):
         for raw in [b"" if part is None else part.encode("utf-8", "surrogatepass")]
     )
     expected = uuid.uuid5(NAMESPACE, joined.decode("latin-1"))
-    assert identity._derive(*parts) == str(expected)
+    assert identity._uuid(identity._joined(*parts)) == str(expected)
+
+
+@given(TEXT, TEXT, TEXT)
+def test_a_part_keeps_its_id_whatever_was_identified_before(document, part, to):
+    def made():
+        return message_id(document, part, destination=to, api="fhir", model="notes")
+
+    first = made()
+    identity._start.cache_clear()
+    identity._shared.cache_clear()
+
+    joined = identity._joined("message", document, part, to, "fhir", "notes")
+    assert made() == made() == first == identity._uuid(joined)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -284,3 +286,18 @@ def test_whatever_is_accepted_leads_to_an_allowed_host_by_https(text):
     assert not parts.fragment
     assert url.isascii()
     assert url.isprintable()
+
+
+@given(st.lists(st.sampled_from(["/", ".", "%2e", "%2E", "%2f", "%2F", "a", "%20"]), max_size=9))
+def test_dot_segments_are_found_wherever_they_stand(pieces):
+    path = "".join(["/", *pieces])
+    segments = re.split(r"/|%2[Ff]", path)
+    has_dots = any(re.fullmatch(r"(?:\.|%2[Ee]){1,2}", segment) for segment in segments)
+
+    expectation = (
+        pytest.raises(UnsafeLocationError, match="dot segments")
+        if has_dots
+        else contextlib.nullcontext()
+    )
+    with expectation:
+        check_reference(f"https://blob.redoxengine.com{path}", request_url=ASKED, allowed_hosts=HOSTS)

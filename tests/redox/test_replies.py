@@ -310,6 +310,18 @@ class TestMessages:
         assert caught.value.status == 200
         assert "uillfeather" not in caught.value.message
 
+    @pytest.mark.parametrize("name", ["issue", "Errors", "errors", "error"])
+    def test_an_error_is_found_under_a_name_that_is_written_with_escapes(self, name):
+        issues = [{"severity": "fatal"}]
+        body = {"Meta": {}, name: issues}
+        for at, letter in enumerate(name):
+            escaped = f"{name[:at]}\\u{ord(letter):04x}{name[at + 1 :]}"
+            hidden = json.dumps(body).replace(name, escaped).encode()
+            assert name.encode() not in hidden
+
+            with pytest.raises(ApplicationError):
+                read_message(reply(hidden), api="data-model")
+
     @pytest.mark.parametrize(
         "issue",
         [

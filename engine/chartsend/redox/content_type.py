@@ -73,6 +73,7 @@ _WEAK: Final = frozenset(
 )
 # Their signatures are letters, and so may be the rest of the head.
 _LETTERS: Final = frozenset({"application/pdf", "application/rtf", "application/postscript"})
+_LETTER_SIGNATURES: Final = (b"%", b"{\\rtf", _BOMS[0])
 _OLD_OFFICE: Final = frozenset({"application/msword", "application/vnd.ms-excel"})
 _ISO_MEDIA: Final = frozenset({"audio/mp4", "video/3gpp", "video/mp4", "video/quicktime", "video/x-m4v"})
 _CONTAINERS: Final = (
@@ -109,6 +110,7 @@ def resolve_content_type(*, name: str, head: bytes, given: str | None) -> str:
     """
     if given is not None:
         return check_grammar(given)
+    head = bytes(head[:_HEAD_BYTES])
     if _is_private_key(head):
         raise TypeMismatchError(
             "the file is a private key, which belongs in no chart: take it out of the folder, and"
@@ -116,7 +118,7 @@ def resolve_content_type(*, name: str, head: bytes, given: str | None) -> str:
         )
     extension = extension_of(name)
     named = None if extension is None else EXTENSIONS.get(extension)
-    found = _look(bytes(head[:_HEAD_BYTES]))
+    found = _look(head)
     resolved = _decide(named, found)
     if canonical(resolved) in DISCOURAGED:
         kind = "an archive" if canonical(resolved) in ARCHIVES else "a program"
@@ -217,17 +219,20 @@ def _is_office(kind: str) -> bool:
 
 def _is_private_key(head: bytes) -> bool:
     """Whether the head is PEM with a private key in it, of whichever tool."""
-    start = bytes(head[:_HEAD_BYTES]).removeprefix(_BOMS[0]).lstrip()
+    start = head.removeprefix(_BOMS[0]).lstrip()
     return start.startswith(_PEM) and _PRIVATE_KEY.search(start) is not None
 
 
 def _look(head: bytes) -> _Finding | None:
     """What the bytes say: our own signatures first, then those of the filetype library."""
+    if _is_plain_pdf(head):
+        return _Finding("application/pdf", sure=True)
     for finding in (_signature(head), _markup(head)):
         if finding is not None:
             return finding
     text = _reads_as_text(head)
-    known = _library(head)
+    # In what reads as text only those types count whose signatures are letters themselves.
+    known = None if text and not head.startswith(_LETTER_SIGNATURES) else _library(head)
     if known is not None and (not text or canonical(known) in _LETTERS):
         kind = canonical(known)
         return _Finding(kind, sure=kind not in _WEAK and _surroundings_fit(kind, head))
@@ -235,6 +240,11 @@ def _look(head: bytes) -> _Finding | None:
         return _Finding("text/plain", sure=False)
     # The header may stand behind up to 1,024 bytes of something else (PDF 1.7, appendix H).
     return _Finding("application/pdf", sure=False) if b"%PDF-" in head[:1024] else None
+
+
+def _is_plain_pdf(head: bytes) -> bool:
+    """Whether it is a PDF and no DICOM file or tape archive; the library says so after forty looks."""
+    return head.startswith(b"%PDF-") and head[128:132] != b"DICM" and head[257:262] != b"ustar"
 
 
 def _library(head: bytes) -> str | None:

@@ -44,13 +44,22 @@ def explain(reply: Reply) -> str:
 
     At most five reasons, then how many more there are. Raises nothing, whatever the body.
     """
-    content = parse(reply.body)
-    reasons = list(dict.fromkeys(_reasons(content)))
+    reasons: list[str] = []
+    if may_speak_of_errors(reply.body):
+        reasons = list(dict.fromkeys(_reasons(parse(reply.body))))
     if not reasons and reply.headers.get("content-type", "").lower().startswith("text/html"):
         return "the answer is a web page, so it may come from a firewall or proxy on the way"
     shown = "; ".join(reasons[:MAX_REASONS])
     more = len(reasons) - MAX_REASONS
     return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def may_speak_of_errors(body: bytes) -> bool:
+    """Whether a body may name an issue or an error; False is certain, and nearly free.
+
+    In JSON only an escape can hide a letter.
+    """
+    return b"issue" in body or b"rror" in body or b"\\" in body
 
 
 def issues_of(content: object) -> Iterator[dict[str, object]]:

@@ -6,9 +6,9 @@ document and the same facts make the same bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
 import orjson
 
 from .identity import message_id
@@ -23,8 +23,7 @@ Filling: TypeAlias = str | orjson.Fragment
 """What stands for the file: its reference URL, or `encoding.envelope.HOLE`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known when a message is made.
 
     Attributes:

@@ -6,8 +6,8 @@ the same document makes the same bundle again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+import functools
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 from .fhir_parties import encounter, identifier, patient, practitioner
@@ -39,25 +39,13 @@ _IDENTIFIER_TYPES: Final = "http://terminology.hl7.org/CodeSystem/v2-0203"
 _FULL_URL_ROOT: Final = "https://fhir.redoxengine.com"
 
 
-@dataclass(frozen=True, slots=True)
-class _Party:
-    """A resource beside the document, and how the document refers to it."""
+class _Parties(NamedTuple):
+    """The resources beside the document; None where nothing is known."""
 
-    resource: dict[str, object]
-
-    @property
-    def reference(self) -> dict[str, object]:
-        return {"reference": f"{self.resource['resourceType']}/{self.resource['id']}"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Parties:
-    """Who else stands in the bundle; None where nothing is known."""
-
-    patient: _Party | None
-    provider: _Party | None
-    authenticator: _Party | None
-    visit: _Party | None
+    patient: dict[str, object] | None
+    provider: dict[str, object] | None
+    authenticator: dict[str, object] | None
+    visit: dict[str, object] | None
 
     @property
     def resources(self) -> list[dict[str, object]]:
@@ -65,7 +53,7 @@ class _Parties:
         people = [self.patient, self.provider]
         if self.authenticator is not self.provider:
             people.append(self.authenticator)
-        return [party.resource for party in (*people, self.visit) if party is not None]
+        return [one for one in (*people, self.visit) if one is not None]
 
 
 def binary(content_type: str, filling: Filling) -> dict[str, object]:
@@ -92,20 +80,19 @@ def compose(document: Document, facts: Facts, model: Model, filling: Filling) ->
         "id": facts.id_of("header", api="fhir", model=model),
         "eventUri": EVENT_URIS[model],
         "source": filled({"name": facts.source_name, "endpoint": _endpoint(facts.source_id)}),
-        "focus": [_Party(resource).reference],
+        "focus": [_reference(resource)],
     }
+    root = f"{_FULL_URL_ROOT}/{facts.destination.slug}"
     return {
         "resourceType": "Bundle",
         "id": facts.id_of("bundle", api="fhir", model=model),
         "type": "message",
         "timestamp": moment(facts.at),
-        "entry": [_entry(one, facts) for one in (header, resource, *parties.resources)],
+        "entry": [
+            {"fullUrl": f"{root}/{one['resourceType']}/{one['id']}", "resource": one}
+            for one in (header, resource, *parties.resources)
+        ],
     }
-
-
-def _entry(resource: dict[str, object], facts: Facts) -> dict[str, object]:
-    address = f"{_FULL_URL_ROOT}/{facts.destination.slug}"
-    return {"fullUrl": f"{address}/{resource['resourceType']}/{resource['id']}", "resource": resource}
 
 
 def _document_reference(
@@ -187,42 +174,46 @@ def _attachment(document: Document, facts: Facts, filling: Filling) -> dict[str,
 
 
 def _parties(document: Document, facts: Facts, model: Model) -> _Parties:
-    def resource_id(part: str) -> str:
-        return facts.id_of(part, api="fhir", model=model)
-
-    to = facts.destination
     who = None
     if document.patient is not None:
-        who = _known(patient(document.patient, resource_id("patient"), to))
+        own_id = facts.id_of("patient", api="fhir", model=model)
+        who = _known(patient(document.patient, own_id, facts.destination))
     visit = None
     if document.visit is not None:
-        made = encounter(document.visit, resource_id("visit"), to, subject=_reference(who))
+        own_id = facts.id_of("visit", api="fhir", model=model)
+        made = encounter(document.visit, own_id, facts.destination, subject=_reference(who))
         # Status and class stand there always; alone they say nothing of this visit.
         says_something = made.keys() & {"identifier", "account", "location"}
-        visit = _Party(made) if says_something or document.visit.class_ else None
-    provider = _practitioner(document.provider, resource_id("provider"), facts)
-    same = document.authenticator == document.provider
-    signer = (
-        provider if same else _practitioner(document.authenticator, resource_id("authenticator"), facts)
-    )
+        visit = made if says_something or document.visit.class_ else None
+    provider = _practitioner(document.provider, "provider", facts, model)
+    signer = provider
+    if document.authenticator != document.provider:
+        signer = _practitioner(document.authenticator, "authenticator", facts, model)
     return _Parties(who, provider, signer, visit)
 
 
-def _practitioner(given: Provider | None, resource_id: str, facts: Facts) -> _Party | None:
-    return None if given is None else _known(practitioner(given, resource_id, facts.destination))
+def _practitioner(
+    given: Provider | None, part: str, facts: Facts, model: Model
+) -> dict[str, object] | None:
+    if given is None:
+        return None
+    own_id = facts.id_of(part, api="fhir", model=model)
+    return _known(practitioner(given, own_id, facts.destination))
 
 
-def _known(resource: dict[str, object]) -> _Party | None:
-    """A party of which more is known than that it exists."""
-    return _Party(resource) if resource.keys() - {"resourceType", "id"} else None
+def _known(resource: dict[str, object]) -> dict[str, object] | None:
+    """A resource that says more than its type and id, or None."""
+    return resource if len(resource) > 2 else None
 
 
-def _reference(party: _Party | None) -> dict[str, object]:
-    return {} if party is None else party.reference
+def _reference(resource: dict[str, object] | None) -> dict[str, object]:
+    if resource is None:
+        return {}
+    return {"reference": f"{resource['resourceType']}/{resource['id']}"}
 
 
-def _one(party: _Party | None) -> list[dict[str, object]]:
-    return [] if party is None else [party.reference]
+def _one(resource: dict[str, object] | None) -> list[dict[str, object]]:
+    return [] if resource is None else [_reference(resource)]
 
 
 def _document_identifier(value: str, facts: Facts) -> dict[str, object]:
@@ -266,6 +257,7 @@ def _coding(given: Coding) -> dict[str, object]:
     return filled({"system": given.system, "code": given.code, "display": given.display})
 
 
+@functools.lru_cache(maxsize=64)
 def _endpoint(source_id: str | None) -> str:
     """`MessageHeader.source.endpoint`: R4 wants a URL; Redox's examples name the source's UUID."""
     if source_id is None:

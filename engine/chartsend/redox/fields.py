@@ -8,33 +8,37 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+import orjson
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 def filled(fields: Mapping[str, object]) -> dict[str, object]:
     """The fields that hold something: no None, no blank text, no empty list or object."""
-    return {name: value for name, value in fields.items() if not _is_empty(value)}
-
-
-def _is_empty(value: object) -> bool:
-    if value is None:
-        return True
-    if isinstance(value, str):
-        return not value or value.isspace()
-    return isinstance(value, list | tuple | dict) and not value
+    kept: dict[str, object] = {}
+    # Every message asks this of a hundred values, so it is one loop without a call.
+    for name, value in fields.items():
+        if value:
+            if not (isinstance(value, str) and value.isspace()):
+                kept[name] = value
+        elif isinstance(value, int):  # 0 and False say something
+            kept[name] = value
+    return kept
 
 
 def moment(value: dt.datetime | None) -> str | None:
     """A point in time as both APIs print it: `2026-07-02T14:05:11.000Z`."""
     if value is None:
         return None
-    try:
-        value = value.astimezone(dt.UTC)
-    except OverflowError:
-        # In the first and last day of the calendar UTC may lie outside of it.
-        return value.isoformat(timespec="milliseconds")
-    return value.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    if value.tzinfo is not dt.UTC:
+        try:
+            value = value.astimezone(dt.UTC)
+        except OverflowError:
+            # In the first and last day of the calendar UTC may lie outside of it.
+            return value.isoformat(timespec="milliseconds")
+    seconds = orjson.dumps(value, option=orjson.OPT_OMIT_MICROSECONDS)[1:20].decode()
+    return f"{seconds}.{value.microsecond // 1000:03}Z"  # as isoformat does, in half the time
 
 
 def day(value: dt.date | None) -> str | None:

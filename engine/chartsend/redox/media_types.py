@@ -6,6 +6,7 @@ The one rule: every comparison of two content types goes through `canonical`, so
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -216,6 +217,8 @@ _EXTENSION = re.compile(r"[A-Za-z0-9]{1,10}")
 _SUBTYPE_WORD = re.compile(r"[A-Za-z0-9]+")
 
 
+# A handful of types is asked after some five times for every document.
+@functools.lru_cache(maxsize=1024)
 def canonical(content_type: str) -> str:
     """A content type without parameters, in lower case, in its one spelling."""
     bare = content_type.partition(";")[0].strip().lower()

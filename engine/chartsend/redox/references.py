@@ -6,6 +6,7 @@ shown: what is refused is described, not quoted.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -20,6 +21,7 @@ _UNSAFE = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Encoded control characters and backslashes: harmless here, a surprise wherever they are decoded.
 _SLY_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff]|5[Cc])")
+_DOTS = re.compile(r"(?:\A|/|%2[Ff])(?:\.|%2[Ee]){1,2}(?=/|%2[Ff]|\Z)")
 _AUTHORITY = re.compile(
     r"(?P<host>[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?"
 )
@@ -42,8 +44,10 @@ def resolve_reference(text: str, *, request_url: str, allowed_hosts: frozenset[s
         UnsafeLocationError: As in `check_reference`.
     """
     _check_characters(text)
-    if _split(text).scheme:
-        return check_reference(text, request_url=request_url, allowed_hosts=allowed_hosts)
+    parts = _split(text)
+    if parts.scheme:
+        _check_parts(text, parts, request_url, allowed_hosts)
+        return text
     if "/" not in text:
         raise bare_id_error()
     if text.startswith("///"):
@@ -68,17 +72,7 @@ def check_reference(url: str, *, request_url: str, allowed_hosts: frozenset[str]
             fragment, characters that URLs do not have, dot segments, or more than 2,048 characters.
     """
     _check_characters(url)
-    parts = _split(url)
-    host, port = _host_and_port(parts)
-    _check_scheme(parts.scheme, host, request_url)
-    if (host, port) not in {_allowed(entry, parts.scheme) for entry in allowed_hosts}:
-        raise UnsafeLocationError(
-            "the reference URL names a host that is not allowed: if it is Redox's, add it to"
-            " allowed_reference_hosts"
-        )
-    if "#" in url:
-        raise UnsafeLocationError("the reference URL has a fragment")
-    _check_dots(parts.path)
+    _check_parts(url, _split(url), request_url, allowed_hosts)
     return url
 
 
@@ -102,6 +96,19 @@ def _check_characters(url: str) -> None:
         raise UnsafeLocationError("the reference URL has a character that URLs do not have")
     if _BAD_ESCAPE.search(url) or _SLY_ESCAPE.search(url):
         raise UnsafeLocationError("the reference URL has a percent escape that is not safe")
+
+
+def _check_parts(url: str, parts: SplitResult, request_url: str, allowed_hosts: frozenset[str]) -> None:
+    host, port = _host_and_port(parts)
+    _check_scheme(parts.scheme, host, request_url)
+    if (host, port) not in _allowed(allowed_hosts, parts.scheme):
+        raise UnsafeLocationError(
+            "the reference URL names a host that is not allowed: if it is Redox's, add it to"
+            " allowed_reference_hosts"
+        )
+    if "#" in url:
+        raise UnsafeLocationError("the reference URL has a fragment")
+    _check_dots(parts.path)
 
 
 def _split(url: str) -> SplitResult:
@@ -129,8 +136,14 @@ def _check_scheme(scheme: str, host: str, request_url: str) -> None:
     raise UnsafeLocationError("the reference URL is not https")
 
 
-def _allowed(entry: str, scheme: str) -> tuple[str, int | None]:
-    """An entry of the allow-list as host and port; one that is neither allows nothing."""
+# One list for each engine, and two schemes.
+@functools.lru_cache(maxsize=64)
+def _allowed(hosts: frozenset[str], scheme: str) -> frozenset[tuple[str, int | None]]:
+    """The entries of the allow-list as host and port; one that is neither allows nothing."""
+    return frozenset(_host_and_port_of(entry, scheme) for entry in hosts)
+
+
+def _host_and_port_of(entry: str, scheme: str) -> tuple[str, int | None]:
     try:
         return _host_and_port(_split(f"{scheme}://{entry}"))
     except UnsafeLocationError:
@@ -138,6 +151,5 @@ def _allowed(entry: str, scheme: str) -> tuple[str, int | None]:
 
 
 def _check_dots(path: str) -> None:
-    segments = re.split(r"/|%2[Ff]", path)
-    if any(re.fullmatch(r"(?:\.|%2[Ee]){1,2}", segment) for segment in segments):
+    if _DOTS.search(path):
         raise UnsafeLocationError("the reference URL has dot segments")

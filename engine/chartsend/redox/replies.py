@@ -7,11 +7,10 @@ says nothing else; what cannot be read leaves the outcome unknown.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import ApplicationError, OutcomeUnknownError, Phase, ProtocolError, Verdict
-from .explanations import explain, issues_of
+from .explanations import explain, issues_of, may_speak_of_errors
 from .json_body import UNREADABLE, is_array, is_object, member, parse
 from .references import bare_id_error, check_reference, resolve_reference
 
@@ -28,8 +27,7 @@ _FAILED_ENTRY = re.compile(r"[45][0-9]{2}\b")
 _HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """What an answer told of an accepted message.
 
     Attributes:
@@ -84,7 +82,8 @@ def read_message(reply: Reply, *, api: Api) -> Accepted:
             Model: anything without `Meta`.
     """
     content = parse(reply.body)
-    if _carries_errors(content):
+    entries = _entries(content)
+    if (may_speak_of_errors(reply.body) and _carries_errors(content)) or _is_refused(entries):
         why = explain(reply)
         raise ApplicationError(
             f"the answer has status {reply.status} and carries errors: {why or 'no details'}",
@@ -103,21 +102,26 @@ def read_message(reply: Reply, *, api: Api) -> Accepted:
     return Accepted(
         log_ids=_log_ids(content),
         trace_id=trace if trace is not None and _SAFE_ID.fullmatch(trace) else None,
-        resource_url=_resource_url(reply, content) if api == "fhir" else None,
+        resource_url=_resource_url(reply, entries) if api == "fhir" else None,
     )
 
 
 def _carries_errors(content: object) -> bool:
-    """Meta.Errors, errors at the top, an issue of severity error or fatal anywhere, a refused entry.
+    """Meta.Errors, errors at the top, an issue of severity error or fatal anywhere.
 
     Redox's own words for a synchronous answer are "a 200 with an error array"; where that array
     stands in a FHIR answer is not published, so each place that says "error" is taken at its word.
     """
     if member(content, "Meta", "Errors") or next(issues_of(content), None) is not None:
         return True
-    if any(member(content, name) for name in ("errors", "Errors", "error")):
-        return True
-    statuses = (member(entry, "response", "status") for entry in _entries(content))
+    return any(member(content, name) for name in ("errors", "Errors", "error"))
+
+
+def _is_refused(entries: list[object]) -> bool:
+    """An entry of a bundle with a status of 4xx or 5xx."""
+    if not entries:
+        return False
+    statuses = [member(entry, "response", "status") for entry in entries]
     return any(_FAILED_ENTRY.match(str(one)) for one in statuses if isinstance(one, str | int))
 
 
@@ -140,28 +144,25 @@ def _doubt(reply: Reply, content: object, api: Api) -> str | None:
 
 def _log_ids(content: object) -> tuple[str, ...]:
     """`Meta.Logs[].ID`; from before 2022, the number `Meta.Message.ID`."""
-    logs = member(content, "Meta", "Logs")
+    meta = member(content, "Meta")
+    logs = member(meta, "Logs")
     found = [member(log, "ID") for log in logs[:MAX_LOG_IDS]] if is_array(logs) else []
     ids = tuple(one for one in found if isinstance(one, str) and _SAFE_ID.fullmatch(one))
     if ids:
         return ids
-    number = member(content, "Meta", "Message", "ID")
+    number = member(meta, "Message", "ID")
     if isinstance(number, int) and not isinstance(number, bool):
         return (str(number),)
     return (number,) if isinstance(number, str) and _SAFE_ID.fullmatch(number) else ()
 
 
-def _resource_url(reply: Reply, content: object) -> str | None:
+def _resource_url(reply: Reply, entries: list[object]) -> str | None:
     """Where the document now is: of several entries the first that is one, else the first."""
-    found = [member(entry, "response", "location") for entry in _entries(content)]
-    urls = [one for one in [*found, reply.headers.get("location")] if _is_url(one)]
-    texts = [one for one in urls if isinstance(one, str)]
-    documents = [one for one in texts if "DocumentReference/" in one or "DiagnosticReport/" in one]
-    return next(iter([*documents, *texts]), None)
-
-
-def _is_url(one: object) -> bool:
-    return isinstance(one, str) and _SAFE_URL.fullmatch(one) is not None
+    found = [member(entry, "response", "location") for entry in entries]
+    found.append(reply.headers.get("location"))
+    urls = [one for one in found if isinstance(one, str) and _SAFE_URL.fullmatch(one)]
+    documents = [one for one in urls if "DocumentReference/" in one or "DiagnosticReport/" in one]
+    return next(iter(documents or urls), None)
 
 
 def _entries(content: object) -> list[object]:

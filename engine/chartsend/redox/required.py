@@ -6,11 +6,13 @@ exactly what Redox or the receiver would miss, in its own spelling.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeGuard
+import functools
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_Tree: TypeAlias = "dict[str, _Tree]"
 _PATIENT: Final = (
     "Patient.Identifiers",
     "Patient.Identifiers[].ID",
@@ -107,42 +109,54 @@ def lacking(message: Mapping[str, object], paths: Iterable[str]) -> tuple[str, .
             resource in it.
         paths: Such as `Patient.Identifiers[].ID` or `Encounter.identifier`.
     """
+    paths, roots = tuple(paths), _roots(message)
+    if _has_all(roots, _tree(paths)):
+        return ()
     missing: list[str] = []
     for path in paths:
         below = any(path.startswith((f"{one}.", f"{one}[")) for one in missing)
-        if path not in missing and not below and not _holds(message, path):
+        if path not in missing and not below and not _has_all(roots, _tree((path,))):
             missing.append(path)
     return tuple(missing)
 
 
-def _holds(message: Mapping[str, object], path: str) -> bool:
-    first, *rest = [step.partition("[")[0] for step in path.split(".")]
-    if message.get("resourceType") == "Bundle" and first != "Bundle":
-        resources = _resources(message, first)
-        return bool(resources) and all(_reaches(one, rest) for one in resources)
-    return _reaches(message, rest if first == "Bundle" else [first, *rest])
+# The same few paths for every document of a model and a destination.
+@functools.lru_cache(maxsize=256)
+def _tree(paths: tuple[str, ...]) -> _Tree:
+    """Paths with common beginnings in one, so that a message is walked once for all of them."""
+    tree: _Tree = {}
+    for path in paths:
+        node = tree
+        for step in path.split("."):
+            node = node.setdefault(step.partition("[")[0], {})
+    return tree
 
 
-def _resources(bundle: Mapping[str, object], kind: str) -> list[object]:
-    entries = bundle.get("entry")
-    if not _is_list(entries):
-        return []
-    found = [entry.get("resource") for entry in entries if _is_object(entry)]
-    return [one for one in found if _is_object(one) and one.get("resourceType") == kind]
+def _roots(message: Mapping[str, object]) -> dict[str, object]:
+    """What a path may begin with: fields of a message; in a bundle the types of its resources."""
+    if message.get("resourceType") != "Bundle":
+        return {**message, "Bundle": message}
+    by_type: dict[str, list[object]] = {}
+    entries = message.get("entry")
+    for entry in entries if _is_list(entries) else ():
+        resource = entry.get("resource") if _is_object(entry) else None
+        kind = resource.get("resourceType") if _is_object(resource) else None
+        if isinstance(kind, str):
+            by_type.setdefault(kind, []).append(resource)
+    return {**by_type, "Bundle": message}
 
 
-def _reaches(value: object, steps: list[str]) -> bool:
-    """Whether something stands at the end of the steps, in every element of every list.
+def _has_all(value: object, tree: _Tree) -> bool:
+    """Whether something stands at the end of every path, in every element of every list.
 
     Empty things were left out when the message was made (`fields.filled`).
     """
-    if _is_list(value):
-        return all(_reaches(one, steps) for one in value)
-    if not steps:
-        return True
-    if not _is_object(value) or steps[0] not in value:
-        return False
-    return _reaches(value[steps[0]], steps[1:])
+    if not _is_object(value):
+        return _is_list(value) and all(_has_all(one, tree) for one in value)
+    for step, below in tree.items():
+        if step not in value or (below and not _has_all(value[step], below)):
+            return False
+    return True
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, object]]:

@@ -7,7 +7,7 @@ request, with the numbers in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from ..encoding.base64 import encoded_length
 from ..encoding.envelope import HOLE, split_at_hole
@@ -49,8 +49,7 @@ class Wish:
     note_text: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """The way chosen.
 
     Attributes:
@@ -205,8 +204,7 @@ def _cell(size_bytes: int, wish: Wish, destination: Destination, settings: Setti
     return f"{route.method}, with a warning" if route.warnings else route.method
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(NamedTuple):
     """One file before its method is chosen."""
 
     size_bytes: int
