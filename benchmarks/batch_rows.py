@@ -23,7 +23,7 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -35,6 +35,9 @@ from chartsend.batch.row import RowReceipt
 from chartsend.batch.sqlite import SqliteLedger, SqliteReader
 from chartsend.batch.where import ledger_of
 from chartsend.testing import SandboxProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 BASE_ROWS = 10_000
 FILES = 1_000
@@ -132,8 +135,8 @@ async def go_on(profile: str, to: str, manifest: str, started: str) -> dict[str,
             async for _ in settled:
                 first_s = time.time() - float(started)
                 runner.stop("measured")
-                break
-    return {"seconds": first_s, "peak_mb": peak_mb()}
+                return {"seconds": first_s, "peak_mb": peak_mb()}
+    raise RuntimeError("no row was accepted")
 
 
 def status(manifest: str) -> dict[str, Any]:
@@ -169,8 +172,9 @@ def step(arguments: list[str]) -> None:
     if name == "status":
         result = status(*rest)
     else:
-        work = {"plan": plan, "settle": settle, "go_on": go_on}[name]
-        result = asyncio.run(work(*rest))
+        steps: dict[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]]
+        steps = {"plan": plan, "settle": settle, "go_on": go_on}
+        result = asyncio.run(steps[name](*rest))
     sys.stdout.write(json.dumps(result))
 
 
