@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .send import Plan
     from .settings import Auth, Destination, Limits, Retry, Settings, Timeouts
     from .transport.meter import Meter
+    from .workers.count import workers_for
 
 __all__ = [
     "Address",
@@ -78,6 +79,7 @@ __all__ = [
     "Verdict",
     "Visit",
     "__version__",
+    "workers_for",
 ]
 
 # Names are imported when they are first asked for (PEP 562): the command's help and the sandbox's
@@ -97,6 +99,7 @@ _ROOMS = {
     "send": ("Plan",),
     "settings": ("Auth", "Destination", "Limits", "Retry", "Settings", "Timeouts"),
     "transport.meter": ("Meter",),
+    "workers.count": ("workers_for",),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -57,11 +57,7 @@ class Opened:
             ConfigError: A setting cannot be used.
             WorkerLostError: A worker did not start.
         """
-        pool = Pool(
-            concurrency=settings.concurrency,
-            buffer_bytes=settings.buffer_bytes,
-            is_tls=settings.api_base.startswith("https:"),
-        )
+        pool = Pool.of(settings)
         async with AsyncExitStack() as stack:
             parts = await assemble(
                 stack,
@@ -135,7 +131,7 @@ async def _crew(  # noqa: PLR0913, PLR0917  # called once
         chunk_bytes=pool.chunk_bytes,
         sends=pool.slots,
         workers=workers,
-        has_journal=not isinstance(journal, NoJournal),
+        has_journal=type(journal) is not NoJournal,
         log_level=logging.getLogger("chartsend").getEffectiveLevel(),
     )
     crew = Crew(begin, lane=parts.lane, journal=journal, tokens=parts.tokens, breakers=parts.breakers)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import anyio
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
     from .aio import Deadline
+    from .settings import Settings
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -76,6 +77,15 @@ class Pool:
         self.chunk_bytes = chunk_for(buffer_bytes, concurrency, largest_bytes=largest_bytes)
         self.slots = max(1, min(concurrency, buffer_bytes // buffers_of(self.chunk_bytes)))
         self._free = anyio.Semaphore(self.slots, max_value=self.slots)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The pool that the settings describe."""
+        return cls(
+            concurrency=settings.concurrency,
+            buffer_bytes=settings.buffer_bytes,
+            is_tls=settings.api_base.startswith("https:"),
+        )
 
     @property
     def in_flight(self) -> int:

@@ -72,6 +72,11 @@ class Ask:
     earlier: Earlier | None = None
     on_progress: Callable[[Progress], None] | None = None
 
+    @property
+    def shown_as(self) -> str:
+        """What logs call it: `row 17` in a batch, `document CD-0048` elsewhere."""
+        return f"document {self.document_id}" if self.row is None else f"row {self.row}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:

@@ -14,6 +14,7 @@ from ..document import API_OF, Receipt, ReceiptError
 from ..errors import InvalidDocumentError
 from ..redox.identity import document_id
 from ..redox.route import Wish, check_model, default_model
+from ..settings.parts import METHODS, one_of
 from .ask import Ask
 
 if TYPE_CHECKING:
@@ -54,8 +55,11 @@ class Asking:
         A model without an API chooses its API.
 
         Raises:
-            ConfigError: The destination, API or model is wrong.
+            ConfigError: The destination, API, method or model is wrong.
         """
+        one_of("api", api, API_OF.values())
+        one_of("method", method, METHODS)
+        one_of("model", model, API_OF)
         destination = settings.destination(to)
         if api is None:
             api = settings.api if model is None else API_OF[model]

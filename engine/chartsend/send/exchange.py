@@ -130,8 +130,8 @@ class Exchanger:
             level = logging.DEBUG if isinstance(error, RateLimitedError) else logging.WARNING
             _log.log(
                 level,
-                "document %s: %s will be tried again after %s",
-                ask.row or ask.document_id,
+                "%s: %s will be tried again after %s",
+                ask.shown_as,
                 step.operation.value,
                 error.code,
             )
@@ -185,7 +185,7 @@ class Exchanger:
             error = judge(
                 step.operation,
                 reply,
-                said=replies.explain(reply),
+                said="" if 200 <= reply.status <= 299 else replies.explain(reply),
                 retry_after_s=self._asked_s(reply),
                 retries_5xx=self._settings.retry.message_on_5xx == "retry",
             )
@@ -250,7 +250,8 @@ class Exchanger:
             for body, reader, _ in made:
                 if reader is not None:
                     tally.sha256 = body.sha256 or tally.sha256
-                    await close_within(CLOSE_S, reader.aclose)
+                    if reader.whole is None:  # what is in memory has nothing to close
+                        await close_within(CLOSE_S, reader.aclose)
         if reply.status == 401:
             self._tokens.reject(made[0][2])
         return reply

@@ -22,7 +22,7 @@ from ..errors import (
     TransferError,
     Verdict,
 )
-from ..ports import Intent, Operation, Uploaded
+from ..ports import Intent, NoJournal, Operation, Uploaded
 from ..redox import endpoints, message, replies
 from ..redox.route import check_request_size
 from ..sources import open_source
@@ -81,6 +81,7 @@ class Sender:
         self._settings = settings
         self._exchanger = exchanger
         self._journal = journal
+        self._is_kept = type(journal) is not NoJournal
         self._lane = lane
         self._chunk_bytes = chunk_bytes
 
@@ -138,7 +139,7 @@ class Sender:
         except BaseException:
             if tally.may_be_applied:
                 doubt = unknown("the send was cancelled after its last byte", phase=Phase.BODY_SENT)
-                _log.warning("document %s: %s", ask.row or ask.document_id, doubt.message)
+                _log.warning("%s: %s", ask.shown_as, doubt.message)
                 await self._note(ask, tally.ended(ask, doubt))
             raise
         receipt = tally.accepted(ask, accepted)
@@ -147,7 +148,8 @@ class Sender:
 
     async def _note(self, ask: Ask, receipt: Receipt) -> None:
         """Tell the journal, also when the caller is being cancelled: the outcome is a fact."""
-        await finish(JOURNAL_S, lambda: self._journal.result(ask.row, receipt))
+        if self._is_kept:
+            await finish(JOURNAL_S, lambda: self._journal.result(ask.row, receipt))
 
     async def _from_source(self, ask: Ask, tally: Tally) -> Accepted:
         for attempt in range(1, SOURCE_TRIES + 1):
@@ -168,6 +170,7 @@ class Sender:
             lane=self._lane,
             read_s=self._settings.timeouts.read_s,
             allow_empty=self._settings.limits.allow_empty,
+            small_bytes=self._chunk_bytes,
         )
 
     async def _routed(self, ask: Ask, tally: Tally, source: Source) -> Accepted:
@@ -180,7 +183,7 @@ class Sender:
             return await self._refer(ask, tally, facts, route, earlier.reference_url)
         facts, route, envelope = self._choose(ask, source)
         for warning in route.warnings:
-            _log.warning("document %s: %s", ask.row or ask.document_id, warning)
+            _log.warning("%s: %s", ask.shown_as, warning)
         tally.method = route.method
         framed = await self._framed(route, facts, source, envelope)
         if route.method == "embed":

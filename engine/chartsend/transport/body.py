@@ -45,6 +45,8 @@ HIGH_WATER_BYTES: Final = 64 * 1024
 """What a connection may hold back before it stops pulling; over TLS asyncio's default is 512 KiB."""
 
 _FLUSH_POLL_S: Final = 0.005
+_FIRST_FLUSH_POLL_S: Final = 0.0005
+"""An answer comes a round trip after the last byte; the first looks are closer together than that."""
 _ANSWER_POLLS: Final = 20
 
 
@@ -308,11 +310,20 @@ class StreamingBody(Payload):
         if waiting_bytes(transport):
             transport.set_write_buffer_limits(high=1, low=0)
             await writer.drain()
-            while waiting_bytes(transport) and not is_lost(transport):  # noqa: ASYNC110
+            wait_s = _FIRST_FLUSH_POLL_S
+            while waiting_bytes(transport) and not is_lost(transport):
                 # The last byte, or what lies below TLS: asyncio tells nobody when that leaves.
-                await anyio.sleep(_FLUSH_POLL_S)
-        if not is_lost(transport):
-            self.flushed, self.flushed_s = True, time.perf_counter()
+                await anyio.sleep(wait_s)
+                wait_s = min(1.2 * wait_s, _FLUSH_POLL_S)
+        self.look_flushed()
+
+    def look_flushed(self) -> bool:
+        """Whether nothing is held back any more; an answer can come before anybody has looked."""
+        transport = self._transport
+        if self.released and not self.flushed and transport is not None and not is_lost(transport):
+            self.flushed = not waiting_bytes(transport)
+            self.flushed_s = time.perf_counter() if self.flushed else None
+        return self.flushed
 
     def hold(self) -> None:
         """An answer is here: a last chunk that was not released yet is never released."""

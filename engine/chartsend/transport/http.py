@@ -294,7 +294,7 @@ def _is_early(response: aiohttp.ClientResponse, body: StreamingBody) -> bool:
             "the connection held an answer to an earlier request", phase=Phase.NOT_SENT
         )
     is_success = 200 <= response.status <= 299
-    return not body.flushed or (is_success and body.unacknowledged_bytes > 0)
+    return not body.look_flushed() or (is_success and body.unacknowledged_bytes > 0)
 
 
 def _may_be_cut(response: aiohttp.ClientResponse, content: bytearray) -> bool:
