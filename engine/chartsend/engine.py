@@ -16,7 +16,7 @@ from .errors import TransferError
 from .opened import Opened
 from .ports import NoJournal
 from .send import Asking
-from .settings.parts import between
+from .settings.parts import between, one_of
 from .transport.meter import Statistics
 from .workers.count import MOST
 
@@ -66,6 +66,7 @@ class Engine:
         workers: int = 1,
     ) -> None:
         between("workers", workers, 1, MOST)
+        one_of("priority", str(priority), ("realtime", "backfill"))
         self._settings = settings
         self._priority: Priority = priority
         self._workers = workers

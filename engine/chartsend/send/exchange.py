@@ -248,6 +248,7 @@ class Exchanger:
             reply = await self._http.exchange_fresh(step.operation, make, deadline=ask.deadline)
         finally:
             for body, reader, _ in made:
+                body.let_go()
                 if reader is not None:
                     tally.sha256 = body.sha256 or tally.sha256
                     if reader.whole is None:  # what is in memory has nothing to close

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 KB: Final = 1_000
 MIB: Final = 1 << 20
@@ -17,6 +20,8 @@ SLUG: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,126}[A-Za-z0-9])?")
 """A destination slug: it becomes part of a URL path, so / ? # .. %2f and @ must not reach it."""
 SAFE_ID: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,126}[A-Za-z0-9])?")
 """A source or destination id: it goes into headers and messages."""
+METHODS: Final = ("auto", "upload", "embed")
+"""What may be asked for; `auto` becomes one of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,8 @@ class Auth:
     refresh_margin_s: float = 45.0
 
     def __post_init__(self) -> None:
+        one_of("auth.kind", str(self.kind), ("oauth", "legacy"))
+        one_of("auth.algorithm", str(self.algorithm), ("RS384", "ES384"))
         between("auth.refresh_margin_s", self.refresh_margin_s, 0, 240)
 
 
@@ -199,11 +206,23 @@ class Retry:
     message_on_5xx: Literal["hold", "retry"] = "hold"
 
     def __post_init__(self) -> None:
+        one_of("retry.message_on_5xx", str(self.message_on_5xx), ("hold", "retry"))
         between("retry.attempts", self.attempts, 1, 10)
         between("retry.base_s", self.base_s, 0, 60)
         between("retry.throttled_base_s", self.throttled_base_s, 0, 60)
         between("retry.cap_s", self.cap_s, 0, 3600)
         between("retry.retry_after_cap_s", self.retry_after_cap_s, 0, 3600)
+
+
+def one_of(name: str, value: object, choices: Iterable[str]) -> None:
+    """Refuse a word that is none of its set; None stands for "not given".
+
+    Raises:
+        ConfigError: With the set; the value is not repeated.
+    """
+    known = tuple(dict.fromkeys(choices))
+    if value is not None and (not isinstance(value, str) or value not in known):
+        raise ConfigError(f"{name} is one of {', '.join(known)}")
 
 
 def between(name: str, value: float, low: float, high: float) -> None:

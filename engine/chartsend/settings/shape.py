@@ -9,11 +9,24 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 from urllib.parse import urlsplit
 
+from ..document import API_OF
 from ..errors import ConfigError, InsecureConfigError
-from .parts import MIB, SAFE_ID, SLUG, Auth, Destination, Limits, Retry, Timeouts, between
+from .parts import (
+    METHODS,
+    MIB,
+    SAFE_ID,
+    SLUG,
+    Auth,
+    Destination,
+    Limits,
+    Retry,
+    Timeouts,
+    between,
+    one_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import PurePath
@@ -96,6 +109,7 @@ class Settings:
     destinations: dict[str, Destination] = field(default_factory=dict[str, Destination])
 
     def __post_init__(self) -> None:
+        _check_words(self)
         between("concurrency", self.concurrency, 1, 4096)
         between("buffer_bytes", self.buffer_bytes, 64 * 1024, 1 << 40)
         if self.source_id is not None and not SAFE_ID.fullmatch(self.source_id):
@@ -177,6 +191,22 @@ class Settings:
                 " letters, digits, '-' and '_'"
             )
         return Destination(name=name, slug=slug, id=ident)
+
+
+def _check_words(settings: Settings) -> None:
+    """Every setting that is one of a few words; what was typed wrong must not mean something else."""
+    one_of("environment", settings.environment, get_args(Environment))
+    one_of("account", str(settings.account), ("paid", "free"))
+    one_of("region", str(settings.region), HOSTS)
+    one_of("binary_body", str(settings.binary_body), ("raw", "fhir_json"))
+    one_of(
+        "note_content_type_for_uri",
+        str(settings.note_content_type_for_uri),
+        ("Base64 Encoded", "Plain Text"),
+    )
+    one_of("api", str(settings.api), ("fhir", "data-model"))
+    one_of("method", str(settings.method), METHODS)
+    one_of("model", settings.model, API_OF)
 
 
 def parse_quota(text: str) -> tuple[int, float] | None:

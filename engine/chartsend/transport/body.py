@@ -340,6 +340,16 @@ class StreamingBody(Payload):
         if self._transport is not None:
             abort(self._transport)
 
+    def let_go(self) -> None:
+        """Hold nothing of the source and the send any longer, if aiohttp does not write any more.
+
+        What the gate belongs to holds this body: without this, every small file would stay in memory
+        until the garbage collector came by.
+        """
+        self._is_closed = True
+        if self._ended.is_set() or not self._has_started:
+            self._reader = self._encoder = self._digest = self._gate = self._on_handed = None
+
     async def wait_ended(self) -> None:
         """Wait until aiohttp's task no longer runs this body."""
         self._is_closed = True

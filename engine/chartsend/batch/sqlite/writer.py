@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import time
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -37,6 +38,8 @@ _P = ParamSpec("_P")
 
 MOST_STEPS: Final = 1024
 """Steps in one transaction, at most."""
+LINGER_S: Final = 0.001
+"""Steps that come within a millisecond share a commit: the more at once, the less each costs."""
 JOIN_S: Final = 5.0
 
 _log = logging.getLogger("chartsend")
@@ -132,6 +135,8 @@ class Writer:
     def _next(self) -> list[_Step] | None:
         """The steps that wait; None when there will be no more."""
         first = self._steps.get()
+        if first is not None:
+            time.sleep(LINGER_S)
         group: list[_Step] = []
         while first is not None:
             group.append(first)
