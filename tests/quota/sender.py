@@ -35,8 +35,8 @@ async def main(asked):
         async with engine.send_many(made, to=to, deadline_s=None) as receipts:
             async for receipt in receipts:
                 statuses[receipt.status] += 1
-        state = engine._open.http._quota.state()
-        requests = sum(engine._open.http.requests.values())
+        state = engine._open.parts.http._quota.state()
+        requests = sum(engine._open.parts.http.requests.values())
     print(json.dumps({"statuses": statuses, "requests": requests, "held_s": state.held_s}), flush=True)
 
 

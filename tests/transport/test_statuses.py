@@ -237,7 +237,7 @@ async def test_429_pauses_takes_the_limit_and_goes_on(raw, engine_for, kind):
     async with engine_for(raw, quota="10000/300") as engine:
         receipt = await outcome(engine, document(SMALL), method=method_of(kind), deadline_s=50)
         assert receipt.status == "accepted", receipt
-        assert engine._open.http._quota.state().cap == 4900
+        assert engine._open.parts.http._quota.state().cap == 4900
     assert len(raw.requests(kind)) == 5  # more than the attempts: a pause is none
     assert raw.commits() == 1
 
