@@ -76,7 +76,7 @@ async def sender(job: Job) -> AsyncGenerator[Callable[[], Awaitable[None]]]:
                 async with Engine(settings) as engine:
                     await _warm_up(engine, job)
                 batch = await stack.enter_async_context(_batch(job, settings))
-                yield lambda: _run(batch, job.count)
+                yield lambda: _run(batch, job)
 
 
 def settings_of(job: Job, folder: Path) -> Settings:
@@ -180,15 +180,15 @@ async def _batch(job: Job, settings: Settings) -> AsyncGenerator[Batch]:
         yield batch
 
 
-async def _run(batch: Batch, count: int) -> None:
+async def _run(batch: Batch, job: Job) -> None:
     accepted = 0
-    async with batch.run() as settled:
+    async with batch.run(workers=job.workers) as settled:
         async for each in settled:
             if each.receipt.status != "accepted":
                 raise SendError(f"row {each.row} was not accepted")
             accepted += 1
-    if accepted != count:
-        raise SendError(f"{accepted} of {count} were accepted")
+    if accepted != job.count:
+        raise SendError(f"{accepted} of {job.count} were accepted")
 
 
 if __name__ == "__main__":

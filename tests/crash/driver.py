@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 import time
 import traceback
@@ -19,21 +20,30 @@ from typing import TYPE_CHECKING
 import anyio
 import msgspec
 import planted
-from job import TRACED_PPID, Job
 
 import chartsend.batch.planning
 import chartsend.batch.schedule
 import chartsend.batch.unknown
 from chartsend.batch.batch import Batch
 from chartsend.batch.options import BatchOptions
+from chartsend.batch.row import State
+from chartsend.batch.sqlite import SqliteLedger
 from chartsend.errors import LedgerError, TransferError
 from chartsend.settings import Settings
+from job import TRACED_PPID, Job
 
 if TYPE_CHECKING:
     from chartsend.batch.run import Settled
 
 TRACED_WITHIN_S = 60.0
 FAILED, STOPPED = 1, 6
+AGAIN = frozenset({State.FAILED, State.REJECTED})
+POINTS: dict[str, frozenset[State] | None] = {
+    "before rows are unplanned": None,
+    "while rows are unplanned": frozenset({State.FAILED}),
+    "after rows were unplanned": AGAIN,
+}
+"""Points at which a life that looks again can die, each with the rows that are unplanned by then."""
 
 
 def say(*words: object) -> None:
@@ -54,6 +64,8 @@ def live(job: Job) -> int:
     chartsend.batch.unknown.WAIT_S = 0.05
     for name in job.planted:
         planted.PLANTS[name]()
+    if job.dies_at is not None:
+        _die_at(job.dies_at)
     say("pid", os.getpid())
     if job.waits_for_tracer:
         _wait_for_tracer()
@@ -72,12 +84,25 @@ def live(job: Job) -> int:
     return 0
 
 
+def _die_at(point: str) -> None:
+    """Be killed at a point of `POINTS`."""
+    unplan = SqliteLedger.plan_again
+
+    async def plan_again(self: SqliteLedger, states: frozenset[State]) -> int:
+        if gone := POINTS[point]:
+            await unplan(self, states & gone)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("unreachable")
+
+    SqliteLedger.plan_again = plan_again  # type: ignore[method-assign]
+
+
 async def _batch(job: Job) -> None:
     settings = Settings.load(profile=job.profile, concurrency=job.concurrency)
     options = BatchOptions(to=job.to, on_unknown=job.on_unknown)  # type: ignore[arg-type]
     async with Batch.open(job.manifest, settings, options) as batch:
         say("open")
-        await batch.plan()
+        await batch.plan(again=AGAIN if job.looks_again else frozenset())
         say("planned")
         if job.has_two_owners:
             await planted.two_owners(batch, _say_settled)

@@ -26,6 +26,8 @@ class Job(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         planted: Names of bugs in `planted.py`.
         has_two_owners: Whether two runs work on the ledger at once.
         waits_for_tracer: Whether to wait, before the ledger is opened, until strace has attached.
+        looks_again: Whether rows that failed or were rejected are planned again (`--retry-failed`).
+        dies_at: A point of `driver.POINTS` at which it kills itself; None for none.
         room_bytes: How much any file may still grow once rows are being sent; None for no limit.
         stderr: File for what goes there; None: as inherited.
     """
@@ -39,5 +41,7 @@ class Job(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     planted: list[str] = []
     has_two_owners: bool = False
     waits_for_tracer: bool = False
+    looks_again: bool = False
+    dies_at: str | None = None
     room_bytes: int | None = None
     stderr: str | None = None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import anyio
 import pytest
 
+from chartsend.batch.sqlite import SqliteLedger
 from chartsend.disk.find import Skipped, look, walk
 from chartsend.disk.own import Own
 
@@ -167,3 +169,72 @@ def test_the_folders_are_read_one_after_another(monkeypatch):
     next(paths)
 
     assert listed == ["s", "s/0"]
+
+
+@pytest.fixture
+def ledger(tmp_path, monkeypatch):
+    """A function: a path to a ledger there, as `chartsend` makes it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+
+    def make(path):
+        async def once():
+            await (await SqliteLedger.open(path, create=True)).aclose()
+
+        anyio.run(once)
+        return Path(path)
+
+    return make
+
+
+def test_ledgers_their_manifests_and_listings_are_no_documents_whoever_made_them(ledger):
+    write("s/a.pdf", "s/m.jsonl", "s/b/c.pdf", "s/b.chartsend.jsonl", "s/n.jsonl", "s/key", "s/lock.d/x")
+    ledger("s/m.jsonl.chartsend")
+    ledger("s/b.chartsend")
+    ledger("s/under another name")
+    (Path("s/under another name") / "notes.txt").write_text("mine")
+
+    paths, _, skipped = found("s")
+
+    assert paths == ["s/a.pdf", "s/b/c.pdf", "s/key", "s/lock.d/x", "s/n.jsonl"]
+    assert skipped == {"own": 2, "own_folders": 3}
+    assert found("s/*")[0] == ["s/a.pdf", "s/b/c.pdf", "s/key", "s/lock.d/x", "s/n.jsonl"]
+    assert found("s/*/key") == ([], (), {"own": 3})
+    assert found("s/m.jsonl.chartsend") == ([], (), {"own_folders": 1})
+
+
+def test_the_folder_of_this_users_key_is_no_folder_of_documents(ledger):
+    ledger("l")
+
+    assert found("home") == ([], (), {"own_folders": 1})
+
+
+def test_half_a_ledger_is_one_too(ledger):
+    whole = ledger("s/m.chartsend")
+    parts = sorted(path.name for path in whole.iterdir())
+    assert {"key", "ledger.db", "lock"} <= set(parts)
+    for left in (["lock"], ["key", "lock"], ["key"], ["ledger.db"], ["mark", "ledger.db"]):
+        for name in parts:
+            if name not in left:
+                (whole / name).rename(Path(name))
+        assert found("s") == ([], (), {"own_folders": 1}), left
+        for name in parts:
+            if name not in left:
+                Path(name).rename(whole / name)
+    (whole / "ledger.db").write_bytes(b"damaged" * 100)
+    assert found("s") == ([], (), {"own_folders": 1})
+
+
+def test_what_only_looks_like_a_ledger_is_sent():
+    write("s/key/a.pdf", "s/t/key", "s/t/b.pdf", "s/u/ledger.db", "s/a.chartsend/c.pdf", "s/a")
+
+    paths, _, skipped = found("s")
+
+    assert paths == [
+        "s/a",
+        "s/a.chartsend/c.pdf",
+        "s/key/a.pdf",
+        "s/t/b.pdf",
+        "s/t/key",
+        "s/u/ledger.db",
+    ]
+    assert skipped == {}

@@ -138,7 +138,10 @@ class Pace:
         self._failures += 1
         self._due_at = anyio.current_time() + wait_s
         self._trouble = f"{failure.code}: {failure.message}"
-        _log.warning(
+        # Of one outage the 1st failure is told, the 2nd, the 4th, the 8th …: a night of it is 15 lines.
+        level = logging.DEBUG if self._failures & (self._failures - 1) else logging.WARNING
+        _log.log(
+            level,
             "no token yet: code=%s status=%s failures=%d next_try_s=%.1f",
             failure.code, failure.status, self._failures, wait_s,
         )  # fmt: skip

@@ -14,12 +14,15 @@ from ..aio import Lane, Shared, close_within
 from ..transport.quota import read_state
 from . import facts as f
 from .checking import Checker
+from .earlier import EarlierLedgers, marks_of, not_heard
 from .journal import now_ms
 from .manifest.reading import Manifest
+from .naming import root_of
 from .options import BatchOptions, check_unchanged
-from .planning import Planner, settle_duplicates, summarise
+from .planning import Planner, summarise
+from .row import Recovered
 from .run import Runner, Settled
-from .sqlite import SqliteLedger, SqliteReader, ledgers_of_this_user
+from .sqlite import SqliteLedger, SqliteReader
 from .where import ledger_of
 
 if TYPE_CHECKING:
@@ -65,6 +68,9 @@ class Batch:
         self._options = options
         self._lane = lane
         self._shared = Shared(lambda: None)
+        self._others = EarlierLedgers(ledger, lane=lane)
+        self._recovered = Recovered()
+        self._runners = 0
         self._checker = Checker(
             settings, options, lambda size, parts: ledger.keyed(*parts, size_bytes=size)
         )
@@ -101,10 +107,13 @@ class Batch:
             lane = Lane(threads=_THREADS, name="chartsend-batch")
             stack.push_async_callback(lane.aclose)
             shared = Shared(lambda: None)
-            opened = await lane.run(shared, _open_manifest, manifest, options, form)
-            stack.callback(opened.close)
+            # A wrong one is refused before a ledger is made for it.
+            (await lane.run(shared, _open_manifest, manifest, options, form)).close()
             written = await SqliteLedger.open(directory, create=True)
             stack.push_async_callback(close_within, CLOSE_S, written.aclose)
+            # A folder's listing changes until its batch is held.
+            opened = await lane.run(shared, _open_manifest, manifest, options, form)
+            stack.callback(opened.close)
             reader = await lane.run(shared, SqliteReader.open, directory)
             stack.callback(reader.close)
             batch = cls(
@@ -128,7 +137,9 @@ class Batch:
         then = f.read_options(facts)
         if then is None:
             sender = (self._settings.source_id, self._options.to)
-            await self._ledger.note({f.OPTIONS: f.packed(fixed), f.SENDER: f.packed(sender)})
+            root = root_of(self._ledger.keyed, self._manifest)
+            facts = {f.OPTIONS: f.packed(fixed), f.SENDER: f.packed(sender), f.ROOT: root}
+            await self._ledger.note(facts)
         else:
             check_unchanged(then, fixed)
 
@@ -143,8 +154,9 @@ class Batch:
     ) -> BatchPlan:
         """Read and check every row, without one request. Cheap when that was done already.
 
-        Stopped, or killed, it goes on where it was when it is called again. What it found that a
-        person should hear is in `news`.
+        Stopped, or killed, it goes on where it was when it is called again. Called again at any time,
+        it also rejects what another ledger of this user has sent since (unless `sends_again`). What it
+        found that a person should hear is in `news`.
 
         Args:
             again: States whose rows are looked at again although they were settled: `FAILED`,
@@ -160,16 +172,17 @@ class Batch:
         facts = await self._facts()
         self._note_embed_limit(facts)
         is_planned = await self._is_planned(facts)
-        looks_again = bool(again) and await self._ledger.plan_again(again) > 0
+        looks_again = await self._look_again(again)
         plan = f.read_plan(facts)
         if is_planned and not looks_again and plan is not None:
-            return plan
+            return await self._without_sent(plan, f.read_heard(facts))
         is_this_one = is_planned or facts.get(f.SNAPSHOT) == f.snapshot_of(self._manifest.snapshot)
         has_changed = not is_this_one and f.SNAPSHOT in facts
         if has_changed:
             self.news.append("The manifest changed since it was planned; it is gone over again.")
         if looks_again or not is_this_one:
             facts = await self._begin_anew()
+        await self._take_over()
         planner = Planner(
             self._manifest, self._ledger, self._checker, lane=self._lane, on_progress=on_progress
         )
@@ -180,6 +193,43 @@ class Batch:
         if has_changed:
             self.news.append(f"{planner.changed} rows changed, {planner.new} rows are new.")
         return await self._finish_plan()
+
+    async def _look_again(self, again: frozenset[State]) -> bool:
+        """Make rows of these states unplanned; whether there were any."""
+        counts = await self._lane.run(self._shared, self._reader.counts)
+        if not any(counts[state] for state in again):
+            return False
+        # Before the first of them goes: killed from here on, planning begins anew and finds it missing.
+        await self._ledger.note({f.POSITION: None, f.PLAN: None})
+        await self._ledger.plan_again(again)
+        return True
+
+    async def _take_over(self) -> None:
+        """Free what a killed run had claimed, so that it can be corrected and compared like the rest."""
+        if not self._runners:
+            found = await self._ledger.take_over(f"plan-{uuid.uuid4().hex}", now_ms())
+            self._recovered = self._recovered.plus(found)
+
+    async def _without_sent(self, plan: BatchPlan, heard: Mapping[str, str]) -> BatchPlan:
+        """The plan without the rows that other ledgers have sent since it was made."""
+        others = [] if self._options.sends_again else await self._others.look()
+        fresh = not_heard(others, heard)
+        if not fresh:
+            return plan
+        await self._ledger.note({f.PLAN: None})  # killed from here on, its counts are made anew
+        await self._take_over()
+        rejected = await self._others.reject_sent(fresh)
+        if rejected:
+            self.news.append(
+                f"{rejected} rows were sent by another batch of yours since this was planned."
+            )
+            plan = await self._summarised()
+        await self._ledger.note({f.PLAN: f.packed(plan), f.HEARD: f.packed(marks_of(others))})
+        return plan
+
+    async def _summarised(self) -> BatchPlan:
+        per_s = requests_per_s(self._settings)
+        return await self._lane.run(self._shared, lambda: summarise(self._reader, requests_per_s=per_s))
 
     async def _is_planned(self, facts: Mapping[str, str]) -> bool:
         """Whether the manifest is the planned one; a mere copy of it is."""
@@ -210,21 +260,21 @@ class Batch:
             )
 
     async def _finish_plan(self) -> BatchPlan:
-        here = self.directory.resolve()
-        earlier = (
-            []
-            if self._options.sends_again
-            else [each for each in ledgers_of_this_user() if each.resolve() != here]
-        )
-        await settle_duplicates(self._ledger, earlier)
+        others = [] if self._options.sends_again else await self._others.look()
+        await self._ledger.reject_duplicates()
+        await self._others.reject_sent(others)
+        if self._others.missing:
+            self.news.append(
+                f"{self._others.missing} ledgers of your list are not there any more, or not where they"
+                " were: what was sent from them is not recognised."
+            )
         digest = await self._lane.run(self._shared, self._manifest.sha256)
         await self._lane.run(self._shared, self._manifest.check_unchanged)
-        plan = await self._lane.run(
-            self._shared, lambda: summarise(self._reader, requests_per_s=requests_per_s(self._settings))
-        )
+        plan = await self._summarised()
         await self._ledger.note(
             {
                 f.PLAN: f.packed(plan),
+                f.HEARD: f.packed(marks_of(others)),
                 f.SHA256: digest.hex(),
                 f.POSITION: None,
                 f.EMBED_UP_TO: str(self._settings.limits.embed_up_to_bytes),
@@ -233,21 +283,27 @@ class Batch:
         return plan
 
     @asynccontextmanager
-    async def run(self) -> AsyncGenerator[AsyncIterator[Settled]]:
+    async def run(self, *, workers: int = 1) -> AsyncGenerator[AsyncIterator[Settled]]:
         """Plan what is not planned, then send every row that is due, and give what was settled.
 
         `async with batch.run() as settled: async for row, receipt in settled`. See `Runner.run`.
+
+        Args:
+            workers: As for `Engine`; `workers_for` tells how many a plan is worth.
 
         Raises:
             TransferError: As for `plan` and `Runner.run`.
         """
         await self.plan()
-        runner = await self.runner()
+        runner = await self.runner(workers=workers)
         async with runner.run() as settled:
             yield settled
 
-    async def runner(self) -> Runner:
+    async def runner(self, *, workers: int = 1) -> Runner:
         """What sends the planned rows; enter its `run` once.
+
+        Args:
+            workers: As for `Engine`; `workers_for` tells how many the plan is worth.
 
         Raises:
             RuntimeError: Nothing was planned: call `plan` first.
@@ -255,6 +311,7 @@ class Batch:
         if f.PLAN not in await self._facts():
             raise RuntimeError("the batch is not planned: await batch.plan() first")
         await self._ledger.note({f.STARTED: str(now_ms())})
+        self._runners += 1
         return Runner(
             manifest=self._manifest,
             ledger=self._ledger,
@@ -264,6 +321,8 @@ class Batch:
             options=self._options,
             owner=uuid.uuid4().hex,
             lane=self._lane,
+            recovered=self._recovered,
+            workers=workers,
         )
 
 

@@ -60,8 +60,8 @@ class Checker:
         self._askings: dict[tuple[str, Api | None, str | None, Model | None], Asking] = {}
 
     def content(self, entry: Entry) -> bytes:
-        """A keyed hash of the row as it stands in the manifest."""
-        return self._keyed(CONTENT_BYTES, (b"row", entry.raw))
+        """A keyed hash of the row as it stands in the manifest, the columns of its cells included."""
+        return self._keyed(CONTENT_BYTES, (b"row", *entry.said))
 
     def wanted(self, row: Row) -> Wanted:
         """What is asked of a row that could be read.

@@ -28,6 +28,12 @@ EMBED_UP_TO: Final = "embed_up_to_bytes"
 """The setting that the routes were planned with."""
 SENDER: Final = "sender"
 """Source id and `--to`, as JSON: what derived document ids need (`naming.py`)."""
+ROOT: Final = "root"
+"""A keyed hash of the folder that rows' paths are relative to: derived document ids need it."""
+HEARD: Final = "heard"
+"""How much other ledgers had sent when the rows were compared with theirs (`earlier.py`), as JSON.
+
+Noted with `PLAN`, always: together they say that the plan is right up to there."""
 STARTED: Final = "started_ms"
 """When rows were first sent, Unix milliseconds."""
 
@@ -94,6 +100,12 @@ def read_position(facts: Mapping[str, str]) -> Where | None:
     """How far planning came, when it was stopped."""
     text = facts.get(POSITION)
     return None if text is None else msgspec.json.decode(text, type=Where)
+
+
+def read_heard(facts: Mapping[str, str]) -> dict[str, str]:
+    """How much other ledgers had sent when they were last asked."""
+    text = facts.get(HEARD)
+    return {} if text is None else msgspec.json.decode(text, type=dict[str, str])
 
 
 def read_plan(facts: Mapping[str, str]) -> BatchPlan | None:

@@ -52,9 +52,10 @@ class Ledger(Protocol):
     async def plan(self, rows: Sequence[Planned], facts: Mapping[str, str | None]) -> None:
         """Insert rows, or replace the plan of rows that were never sent; note facts; all or nothing.
 
-        A row may be replaced while it is `QUEUED` and unclaimed, `REJECTED`, or `FAILED`, unless it
-        has `maybe_duplicate`. A row with the same content that may not be replaced gets its new
-        offset and is left alone.
+        A row may be replaced while nobody has it and it is `QUEUED`, `REJECTED` or `FAILED`, or, by one
+        of another content, `RETRY_AT` or `UPLOADED`: provably nothing of it is in a chart. Not one that
+        has `maybe_duplicate`. An upload that it leaves behind is counted as an orphan. A row with the
+        same content that may not be replaced gets its new offset and is left alone.
 
         Raises:
             LostRowError: A row that was sent, or is being sent, would change its content.
@@ -71,11 +72,25 @@ class Ledger(Protocol):
         """
         ...
 
-    async def reject_already_sent(self, earlier: str) -> int:
-        """Make every row `REJECTED`, if never claimed, that another ledger has sent, or may have sent.
+    async def sent_so_far(self, earlier: str, *, name: str = ...) -> str | None:
+        """A mark of all that another ledger has sent so far: another one whenever that may have changed.
+
+        Costs the same however many rows it has. Arguments and errors as for `reject_already_sent`.
+
+        Returns:
+            The mark; None when that ledger says nothing: it has another key, or is this one.
+        """
+        ...
+
+    async def reject_already_sent(self, earlier: str, *, name: str = ...) -> int:
+        """Make rows `REJECTED` that another ledger has sent, or may have sent; how many.
+
+        Those of which nothing can be in a chart, and that nobody has: never begun, or released, or
+        waiting for their next try. An upload of theirs that nothing refers to is counted as an orphan.
 
         Args:
             earlier: Directory of that ledger; it is only read. One with another key says nothing.
+            name: What it is called in errors; safe to log.
 
         Raises:
             LedgerError: Also when that ledger cannot be read; this one goes on.
@@ -203,7 +218,10 @@ class Ledger(Protocol):
         ...
 
     async def purge(self, before_ms: int) -> int:
-        """Forget what receipts settled before then say, their place in the chain apart; how many."""
+        """Forget what receipts settled before then say, their place in the chain apart; how many.
+
+        Those of rows that are pending or in doubt are kept: somebody has to decide by what they say.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -6,11 +6,29 @@ The one rule: one row at a time, however many there are.
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from .row import PENDING, ROUTES, State
+from ..errors import (
+    ApplicationError,
+    AuthRejectedError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    PayloadRejectedError,
+    ProtocolError,
+    RateLimitedError,
+    ResponseTooLargeError,
+    ServerUnavailableError,
+    UnexpectedRedirectError,
+    UnexpectedStatusError,
+    UnsafeLocationError,
+    UnsupportedMediaError,
+)
+from .row import ROUTES, State
+from .standing import CUT_OFF, CUT_OFF_CODE, Word, is_cut_off, states_of, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,20 +37,27 @@ if TYPE_CHECKING:
     from .naming import Names
     from .row import Claimed, RowReceipt
 
-Word = Literal["done", "failed", "in_doubt", "rejected", "pending"]
-WORDS: Final[tuple[Word, ...]] = ("done", "failed", "in_doubt", "rejected", "pending")
-"""A row's state in the words for people; `pending` stands for five of the ledger's."""
-
-WORD_OF: Final[dict[State, Word]] = {
-    State.DONE: "done",
-    State.FAILED: "failed",
-    State.IN_DOUBT: "in_doubt",
-    State.REJECTED: "rejected",
-    **dict.fromkeys(PENDING, "pending"),
-}
-STATES_OF: Final[dict[Word, tuple[State, ...]]] = {
-    word: tuple(state for state in State if WORD_OF[state] == word) for word in WORDS
-}
+_ANSWERED: Final = frozenset(
+    kind.code
+    for kind in (
+        ApplicationError,
+        AuthRejectedError,
+        ConflictError,
+        ForbiddenError,
+        InvalidError,
+        NotFoundError,
+        PayloadRejectedError,
+        ProtocolError,
+        RateLimitedError,
+        ResponseTooLargeError,
+        ServerUnavailableError,
+        UnexpectedRedirectError,
+        UnexpectedStatusError,
+        UnsafeLocationError,
+        UnsupportedMediaError,
+    )
+)
+"""Failures that an answer of the server decided; the others were given up without one."""
 _STATUS_OF: Final = {State.DONE: "accepted", State.FAILED: "failed", State.IN_DOUBT: "in_doubt"}
 
 
@@ -55,10 +80,14 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
         resource_url: The FHIR resource that was made.
         attempts: HTTP requests made for it, tokens not counted.
         seconds: From its slot to its outcome.
-        settled_at: When that was, Unix seconds; None before.
-        maybe_duplicate: How often a message of unknown outcome was knowingly sent again.
+        sent_at: When its message was sent, or its file before it, Unix seconds; only of rows in doubt.
+        settled_at: When its outcome was noted, Unix seconds; None before. Of a row in doubt that a
+            killed run left behind, it is when it was found.
+        maybe_duplicate: How often a message of unknown outcome was knowingly sent again: if it is not
+            0, the document may be in the chart twice.
         orphans: Uploads that nothing refers to.
-        decided_by: `answer`, `query` or `person`; None while undecided.
+        decided_by: `answer`, `query` or `person`; None while in doubt, and where it was given up
+            without an answer.
         is_purged: What its receipt said was forgotten.
         document_id: From the manifest, or derived; None when it cannot be told.
         source: Path of the file, from the manifest; None when it cannot be told.
@@ -82,6 +111,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     resource_url: str | None = None
     attempts: int = 0
     seconds: float | None = None
+    sent_at: float | None = None
     settled_at: float | None = None
     maybe_duplicate: int = 0
     orphans: int = 0
@@ -97,7 +127,12 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_rows(
-    reader: LedgerReader, names: Names, word: Word | None = None, after: int = 0
+    reader: LedgerReader,
+    names: Names,
+    word: Word | None = None,
+    after: int = 0,
+    *,
+    is_running: bool = False,
 ) -> Iterator[Listed]:
     """Rows in order, each with what is known of it. Blocks as it goes.
 
@@ -106,23 +141,32 @@ def list_rows(
         names: Of the rows.
         word: Only rows in this state; None for all.
         after: Only rows above this number.
+        is_running: Whether a process works with the ledger now, and waits for answers.
 
     Raises:
         LedgerError: The ledger cannot be read, or is damaged.
     """
     reasons = _Reasons(reader, after)
-    for claimed, receipt in _settled(reader, word, after):
+    for claimed, receipt in _settled(reader, word, after, is_running=is_running):
         why = reasons.of(claimed.row) if claimed.state is State.REJECTED else None
-        yield _listed(claimed, receipt, why, names)
+        listed = _listed(claimed, why, names, word_of(claimed.state, is_running=is_running))
+        if is_cut_off(claimed.state, is_running=is_running):
+            yield _cut_off(listed)
+        # A row that is sent again, or was planned again, is no longer what its last receipt says.
+        elif receipt is None or claimed.state not in _STATUS_OF:
+            yield msgspec.structs.replace(listed, is_purged=claimed.state in _STATUS_OF)
+        else:
+            yield _with(listed, receipt)
 
 
 def _settled(
-    reader: LedgerReader, word: Word | None, after: int
+    reader: LedgerReader, word: Word | None, after: int, *, is_running: bool
 ) -> Iterator[tuple[Claimed, RowReceipt | None]]:
     if word is None:
         yield from reader.settled(None, after)
         return
-    some = [reader.settled(state, after) for state in STATES_OF[word]]
+    states = states_of(word, is_running=is_running)
+    some = [reader.settled(state, after) for state in states]
     last = after
     for claimed, receipt in heapq.merge(*some, key=lambda one: one[0].row):
         if claimed.row > last:  # while a run goes on, a row may pass from one state to the next
@@ -145,41 +189,64 @@ class _Reasons:
         return self._next[1:]
 
 
-def _listed(
-    claimed: Claimed, receipt: RowReceipt | None, why: tuple[str, str] | None, names: Names
-) -> Listed:
+def _listed(claimed: Claimed, why: tuple[str, str] | None, names: Names, word: Word) -> Listed:
+    """What rows and manifest say, receipts apart."""
     named = names.of(claimed)
     state = claimed.state
-    number = claimed.route if receipt is None or receipt.route < 0 else receipt.route
-    route = ROUTES[number] if 0 <= number < len(ROUTES) else None
-    listed = Listed(
+    return Listed(
         row=claimed.row,
-        state=WORD_OF[state],
+        state=word,
         step=state.name.lower(),
         status=_STATUS_OF.get(state),
         error_code=why[0] if why else None,
         error=why[1] if why else None,
         bytes=None if state is State.REJECTED else claimed.size_bytes,
         sha256=None if claimed.sha256 is None else claimed.sha256.hex(),
-        api=None if route is None else route.api,
-        method=None if route is None else route.method,
-        model=None if route is None else route.model,
+        **_route(claimed.route),
         reference_url=claimed.reference_url,
         attempts=claimed.attempts,
+        sent_at=_sent_at(claimed) if word == "in_doubt" else None,
         maybe_duplicate=claimed.maybe_duplicate,
         orphans=claimed.orphans,
-        is_purged=receipt is None and state in _STATUS_OF,
         document_id=named.document_id,
         source=named.source,
         to=named.to,
     )
-    # A row that is sent again, or was planned again, is no longer what its last receipt says.
-    return listed if receipt is None or state not in _STATUS_OF else _with(listed, receipt)
+
+
+def _route(number: int) -> dict[str, Any]:
+    """The route of a number in the ledger, as fields; none for a row that has none."""
+    if not 0 <= number < len(ROUTES):
+        return {}
+    route = ROUTES[number]
+    return {"api": route.api, "method": route.method, "model": route.model}
+
+
+def _sent_at(claimed: Claimed) -> float | None:
+    """When the last thing was sent that the ledger knows of; a message keeps its first time."""
+    known = [ms for ms in (claimed.message_ms, claimed.uploaded_ms) if ms is not None]
+    return max(known) / 1000 if known else None
+
+
+def _cut_off(listed: Listed) -> Listed:
+    """A row that nobody waits for any more, as its receipt will say it."""
+    return msgspec.structs.replace(
+        listed, status=_STATUS_OF[State.IN_DOUBT], error_code=CUT_OFF_CODE, error=CUT_OFF
+    )
+
+
+def _decided_by(receipt: RowReceipt) -> str | None:
+    """Who decided what a receipt says; the ledger has `answer` also where there was none."""
+    if receipt.status == "in_doubt":
+        return None
+    is_unanswered = receipt.status == "failed" and receipt.error_code not in _ANSWERED
+    return None if is_unanswered and receipt.decided_by == "answer" else receipt.decided_by
 
 
 def _with(listed: Listed, receipt: RowReceipt) -> Listed:
     return msgspec.structs.replace(
         listed,
+        **_route(receipt.route),
         status=receipt.status,
         error_code=receipt.error_code,
         error=receipt.error,
@@ -194,5 +261,5 @@ def _with(listed: Listed, receipt: RowReceipt) -> Listed:
         settled_at=receipt.at_ms / 1000,
         maybe_duplicate=receipt.maybe_duplicate,
         orphans=receipt.orphans,
-        decided_by=receipt.decided_by,
+        decided_by=_decided_by(receipt),
     )

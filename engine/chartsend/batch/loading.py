@@ -1,6 +1,7 @@
 """Claimed rows, read again from the manifest and ready to be sent. Blocking calls.
 
-The one rule: what is sent is what was planned: a row whose line changed is not sent at all.
+The one rule: what is sent is what was planned: a row whose line changed, or whose line means another
+receiver or another id now, is not sent at all.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def load(claimed: Sequence[Claimed], manifest: Manifest, checker: Checker) -> li
     """Read the rows' lines again.
 
     Raises:
-        ManifestError: The manifest is no longer the one that was planned.
+        ManifestError: The manifest is no longer the one that was planned, or the profile says of a row's
+            destination that it is another receiver.
     """
     manifest.check_unchanged()
     return [_load(each, manifest, checker) for each in claimed]
@@ -58,11 +60,25 @@ def _load(claimed: Claimed, manifest: Manifest, checker: Checker) -> Work:
         if entry.row is None:
             raise entry.error or RowRejectedError("the row cannot be read")
         wanted = checker.wanted(entry.row)
+        if checker.identity(wanted.ask) != claimed.identity:
+            raise _another(claimed.row)
         path = wanted.document.path or ""
         manifest.root.check(path)  # a link may have been put in its place since
         return Work(claimed, wanted, None, _has_changed(path, claimed))
+    except ManifestError:
+        raise
     except TransferError as error:
         return Work(claimed, None, error, has_changed=False)
+
+
+def _another(row: int) -> ManifestError:
+    return ManifestError(
+        f"row {row} would go to another receiver, or under another document id, than was planned: its"
+        " destination changed in the profile since, or the manifest or --root moved (an id that the row"
+        " does not give follows from the file's path). Put that back, or give this job a ledger of its"
+        " own with --ledger DIR, where what was sent is recognised by receiver and id; a ledger from"
+        " which nothing was sent yet can be removed with `batch purge --all`"
+    )
 
 
 def _has_changed(path: str, claimed: Claimed) -> bool:

@@ -6,6 +6,7 @@ is another one now, there is none. Names are for stdout; nothing here is logged.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,7 +14,7 @@ import msgspec
 
 from ..errors import TransferError
 from ..redox.identity import document_id
-from .facts import SENDER
+from .facts import ROOT, SENDER
 from .manifest.entry import Position
 
 if TYPE_CHECKING:
@@ -38,16 +39,25 @@ class Named(NamedTuple):
     to: str | None = None
 
 
+class _WithPath(msgspec.Struct, frozen=True):
+    """A line of which nothing but the path is looked at."""
+
+    path: str | None = None
+
+
 class Sender(NamedTuple):
     """What derived document ids need beside the row.
 
     Attributes:
         source_id: Id of the Redox source that sends; None where a profile has none.
         to: Name of the destination of rows that have none of their own.
+        root: Keyed hash of the folder that rows' paths were relative to; None where the ledger does not
+            say.
     """
 
     source_id: str | None
     to: str | None
+    root: str | None = None
 
 
 UNKNOWN: Final = Named()
@@ -70,6 +80,7 @@ class Names:
         self._manifest = manifest
         self._keyed = keyed
         self._sender = sender
+        self._has_moved = manifest is not None and _has_moved(manifest, keyed, sender)
 
     def of(self, claimed: Claimed) -> Named:
         """Who a row is."""
@@ -79,15 +90,15 @@ class Names:
             entry = self._manifest.entry_at(Position(claimed.offset, claimed.row))
         except TransferError:
             return UNKNOWN
-        if entry.row is None or content_of(self._keyed, entry) != claimed.content:
+        if content_of(self._keyed, entry) != claimed.content:
             return UNKNOWN
-        return self._named(entry.row)
+        return Named(source=_path_in(entry.raw)) if entry.row is None else self._named(entry.row)
 
     def _named(self, row: Row) -> Named:
         sender, document = self._sender, row.document
         to = row.to or (None if sender is None else sender.to)
         ident = document.document_id
-        if ident is None and sender is not None and to is not None:
+        if ident is None and sender is not None and to is not None and not self._has_moved:
             ident = document_id(
                 given=None,
                 source_id=sender.source_id,
@@ -97,12 +108,34 @@ class Names:
         return Named(ident, document.shown, to)
 
 
+def _path_in(raw: bytes) -> str | None:
+    """The path in a line of JSON that is no row, such as a folder's file whose name does not fit."""
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(raw, type=_WithPath).path
+    return None
+
+
+def _has_moved(manifest: Manifest, keyed: Callable[..., bytes], sender: Sender | None) -> bool:
+    """Whether paths lead elsewhere than when rows were sent: then no id can be derived from them."""
+    if sender is None or sender.root is None:
+        return False
+    return root_of(keyed, manifest) != sender.root
+
+
+def root_of(keyed: Callable[..., bytes], manifest: Manifest) -> str:
+    """The keyed hash of the folder that a manifest's paths are relative to."""
+    folder = manifest.root.folder.encode("utf-8", "surrogatepass")
+    return keyed(b"root", folder, size_bytes=CONTENT_BYTES).hex()
+
+
 def content_of(keyed: Callable[..., bytes], entry: Entry) -> bytes:
     """The keyed hash of a row as it stands in the manifest, as `Checker.content`."""
-    return keyed(b"row", entry.raw, size_bytes=CONTENT_BYTES)
+    return keyed(b"row", *entry.said, size_bytes=CONTENT_BYTES)
 
 
 def sender_of(facts: Mapping[str, str]) -> Sender | None:
     """Who sends, as it was noted when the ledger was made; None for a ledger that does not say."""
     text = facts.get(SENDER)
-    return None if text is None else msgspec.json.decode(text, type=Sender)
+    if text is None:
+        return None
+    return msgspec.json.decode(text, type=Sender)._replace(root=facts.get(ROOT))

@@ -4,7 +4,8 @@ The one rule: planning can be stopped anywhere and goes on where it stopped; a m
 is gone over again, and what was sent from it stays sent.
 
 Chunks of rows are checked in a thread and committed together with the place where the next chunk
-starts. A chunk whose rows stand in the ledger with the same content costs no look at their files.
+starts. A row that stands in the ledger with the same content costs no look at its file, unless it was
+rejected: why may lie in another row, or in its file, and be mended there.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from ..aio import Shared
-from ..errors import AlreadySentError, DuplicateIdError, ManifestError
+from ..errors import ManifestError
 from . import facts as f
 from .manifest.entry import Position
-from .row import ROUTES
+from .row import ROUTES, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from ..aio import Lane
     from .checking import Checker
@@ -102,7 +102,8 @@ class Planner:
         for entry in chunk:
             there = known.get(entry.number)
             if there is not None and there.content == self._checker.content(entry):
-                if there.offset == entry.position.offset:
+                is_settled = there.state is not State.REJECTED
+                if is_settled and there.offset == entry.position.offset:
                     continue
             elif there is not None:
                 self.changed += 1
@@ -133,18 +134,6 @@ def _gone(row: int) -> ManifestError:
 
 def _next_chunk(entries: Iterator[Entry]) -> list[Entry]:
     return list(itertools.islice(entries, CHUNK_ROWS))
-
-
-async def settle_duplicates(ledger: Ledger, earlier: Sequence[Path]) -> dict[str, int]:
-    """Reject what stands twice in the manifest, and what earlier ledgers have sent already.
-
-    Returns:
-        How many rows were rejected, by error code.
-    """
-    rejected = {DuplicateIdError.code: await ledger.reject_duplicates(), AlreadySentError.code: 0}
-    for directory in earlier:
-        rejected[AlreadySentError.code] += await ledger.reject_already_sent(str(directory))
-    return rejected
 
 
 LIMITS_BYTES: Final = (500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000)

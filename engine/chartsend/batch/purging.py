@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import LedgerError
+from .facts import STARTED
 from .journal import now_ms
-from .sqlite import SqliteLedger
+from .sqlite import SqliteLedger, keys
 from .sqlite.lock import Lock
 from .sqlite.place import find
 from .sqlite.reader import SqliteReader
 from .status import rows_of
+from .where import listing_of
 
 KEPT_S: Final = 60 * 24 * 3600.0
 """How long Redox keeps payloads; what is older cannot be looked up there."""
@@ -49,9 +51,10 @@ async def forget_receipts(directory: str | os.PathLike[str], older_than_s: float
 
 
 def remove_ledger(directory: str | os.PathLike[str]) -> None:
-    """Remove a ledger of which nothing is pending or in doubt. Blocks.
+    """Remove a ledger of which nothing is pending or in doubt, or from which nothing was sent. Blocks.
 
-    Nobody knows afterwards what was sent from its manifest, and no later batch recognises it.
+    The listing of a folder goes with it. Nobody knows afterwards what was sent from its manifest, and no
+    later batch recognises it.
 
     Raises:
         LedgerLockedError: A run is going on.
@@ -63,8 +66,8 @@ def remove_ledger(directory: str | os.PathLike[str]) -> None:
     try:
         reader = SqliteReader.open(place.directory)
         with contextlib.closing(reader):
-            rows = rows_of(reader.counts())
-        if rows.pending or rows.in_doubt:
+            rows, has_begun = rows_of(reader.counts()), _has_begun(reader)
+        if has_begun and (rows.pending or rows.in_doubt):
             raise LedgerError(
                 f"{rows.pending} rows are pending and {rows.in_doubt} in doubt: send or resolve them"
                 " first"
@@ -83,3 +86,11 @@ def remove_ledger(directory: str | os.PathLike[str]) -> None:
     for name in _OURS:
         (gone / name).unlink(missing_ok=True)
     gone.rmdir()
+    listing_of(place.directory).unlink(missing_ok=True)
+    keys.forget(place.directory)
+
+
+def _has_begun(reader: SqliteReader) -> bool:
+    """Whether a run was begun with a ledger, so that something may have been sent from it."""
+    seq, _ = reader.head()
+    return seq > 0 or STARTED in reader.facts()

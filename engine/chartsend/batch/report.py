@@ -18,7 +18,8 @@ from . import facts as f, totals as t
 from .advice import Advice, advise
 from .row import State
 from .sqlite.reader import SqliteReader
-from .status import Rows, requests_per_s, rows_of
+from .standing import CUT_OFF_CODE, cut_off
+from .status import Rows, requests_per_s, rows_of, running_pid as pid_of, runs_killed
 
 if TYPE_CHECKING:
     import os
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from .row import RowReceipt
 
 SLOWEST: Final = 10
+MOST_NAMED: Final = 100
+"""Possible duplicates that are named; all are counted."""
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,10 +109,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         rejects: Rows that were refused while planning, by error code.
         orphans: Uploads that nothing refers to.
         maybe_duplicates: Messages of unknown outcome that were knowingly sent again.
+        maybe_duplicate_rows: The first rows of which one was; they may be in the chart twice.
         slowest: The ten rows that took longest, or fewer.
         runs: How many runs there were.
-        runs_killed: Of these, how many did not end in an orderly way, one that goes on included;
-            requests, retries, statuses and times lack up to the last second of each.
+        runs_killed: Of these, how many were cut off; requests, retries, statuses and times lack up to
+            the last second of each.
+        running_pid: The process that works with the ledger now; None when nobody does.
         wall_s: Seconds for which runs were going on.
         activity: Where the time went.
         advice: What held it up; None while too little was measured.
@@ -130,9 +135,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rejects: dict[str, int]
     orphans: int
     maybe_duplicates: int
+    maybe_duplicate_rows: tuple[int, ...]
     slowest: tuple[Slow, ...]
     runs: int
     runs_killed: int
+    running_pid: int | None
     wall_s: float
     activity: t.Activity
     advice: Advice | None
@@ -153,17 +160,22 @@ def read_report(directory: str | os.PathLike[str]) -> Report:
     """
     reader = SqliteReader.open(directory)
     with contextlib.closing(reader):
-        return report_of(reader)
+        return report_of(reader, running_pid=pid_of(directory))
 
 
-def report_of(reader: LedgerReader) -> Report:
+def report_of(reader: LedgerReader, *, running_pid: int | None = None) -> Report:
     """The same of an open ledger.
+
+    Args:
+        reader: Of the ledger.
+        running_pid: The process that works with it now; None when nobody does.
 
     Raises:
         LedgerError: The ledger cannot be read, or is damaged.
     """
-    totals, facts = reader.totals(), reader.facts()
-    plan, rows = f.read_plan(facts), rows_of(reader.counts())
+    counts, totals = reader.counts(), reader.totals()
+    is_running = running_pid is not None
+    plan, rows = f.read_plan(reader.facts()), rows_of(counts, is_running=is_running)
     statuses, activity = t.numbered(totals, t.STATUS), t.Activity.of(totals)
     seq, link = reader.head()
     return Report(
@@ -176,13 +188,15 @@ def report_of(reader: LedgerReader) -> Report:
         answer_s=Times.of(t.histogram(totals, t.ANSWER_MS)),
         requests=_requests(totals, statuses, activity, plan),
         statuses=statuses,
-        errors=_errors(reader),
+        errors=_errors(reader, cut_off(counts, is_running=is_running)),
         rejects=reader.rejects_by_code(),
         orphans=totals["orphans"],
         maybe_duplicates=totals["maybe_duplicates"],
+        maybe_duplicate_rows=_sent_again(reader, totals["maybe_duplicates"]),
         slowest=_slowest(reader),
         runs=totals.get(t.RUNS, 0),
-        runs_killed=totals.get(t.RUNS, 0) - totals.get(t.ENDED, 0),
+        runs_killed=runs_killed(totals, is_running=is_running),
+        running_pid=running_pid,
         wall_s=activity.wall_s,
         activity=activity,
         advice=advise(activity, troubles=totals.get(t.RETRIES, 0) + statuses.get(0, 0)),
@@ -208,13 +222,34 @@ def _requests(
     )
 
 
-def _errors(reader: LedgerReader) -> dict[str, int]:
-    """Rows that are not accepted now, by the code of their last receipt, most frequent first."""
-    codes: Counter[str] = Counter()
+def _errors(reader: LedgerReader, unsaid: int) -> dict[str, int]:
+    """Rows that are not accepted now, by the code of their last receipt, most frequent first.
+
+    Args:
+        reader: Of the ledger.
+        unsaid: Rows in doubt of which no receipt says so yet.
+    """
+    codes: Counter[str] = Counter({CUT_OFF_CODE: unsaid} if unsaid else {})
     for state in (State.FAILED, State.IN_DOUBT):
         for _, receipt in reader.settled(state):
             codes["purged" if receipt is None else receipt.error_code or "none"] += 1
     return dict(codes.most_common())
+
+
+def _sent_again(reader: LedgerReader, messages: int) -> tuple[int, ...]:
+    """The first rows of which a message of unknown outcome was sent again, or is about to be.
+
+    Looks at rows only as long as there may be more of them than were found.
+    """
+    found: list[int] = []
+    if messages:
+        for claimed, receipt in reader.settled():
+            again = max(claimed.maybe_duplicate, 0 if receipt is None else receipt.maybe_duplicate)
+            found += [claimed.row] if again else []
+            messages -= again
+            if messages <= 0 or len(found) == MOST_NAMED:
+                break
+    return tuple(found)
 
 
 def _slowest(reader: LedgerReader) -> tuple[Slow, ...]:

@@ -208,3 +208,11 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     released: int = 0
     orphans: int = 0
     in_doubt: int = 0
+
+    def plus(self, more: Recovered) -> Recovered:
+        """What two such takings-over found together."""
+        return Recovered(
+            released=self.released + more.released,
+            orphans=self.orphans + more.orphans,
+            in_doubt=self.in_doubt + more.in_doubt,
+        )

@@ -7,7 +7,6 @@ what was provably not applied is ever sent again without a word.
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -21,10 +20,10 @@ from ..errors import LedgerError, ManifestError, RowRejectedError, TransferError
 from ..pool import Pool
 from ..send import Earlier
 from . import schedule
+from .doubts import Doubts, wait_ms
 from .guard import TROUBLE_S, Canaries, Guard
 from .journal import LedgerJournal, now_ms
 from .loading import Work, load
-from .row import State
 from .totals import Spending
 from .unknown import Unknown
 
@@ -45,8 +44,6 @@ NOTE_S: Final = 10.0
 REFERENCE_LIFE_MS: Final = 24 * 3600 * 1000
 """How long an upload that nothing refers to is trusted to be there; Redox does not say."""
 LONGEST_WAIT_S: Final = 60.0
-AT_ONCE: Final = 100
-"""Rows in doubt that are looked at in one visit to a thread."""
 
 
 class Settled(NamedTuple):
@@ -72,7 +69,9 @@ class Runner:
         settings: For the engine.
         options: What is asked of rows.
         owner: A name for this run that no other has.
+        workers: As for `Engine`.
         lane: Threads for blocking calls.
+        recovered: What was taken over from a killed run before this one began.
     """
 
     def __init__(  # noqa: PLR0913  # the parts of a batch, put together once
@@ -85,15 +84,18 @@ class Runner:
         settings: Settings,
         options: BatchOptions,
         owner: str,
+        workers: int,
         lane: Lane,
+        recovered: Recovered,
     ) -> None:
         self._manifest = manifest
         self._ledger = ledger
-        self._reader = reader
+        self._doubts = Doubts(reader, manifest, checker, lane=lane)
         self._checker = checker
         self._settings = settings
         self._options = options
         self._owner = owner
+        self._workers = workers
         self._lane = lane
         self._shared = Shared(lambda: None)
         self._journal = LedgerJournal(ledger, owner)
@@ -101,11 +103,13 @@ class Runner:
         self._canaries = Canaries(options.canaries, self._guard)
         self._held: dict[int, Claimed] = {}
         self._in_flight = 0
+        self._began_ms = now_ms()
         self._wake = anyio.Event()
         self._spending = Spending(0)
         self.statistics: Statistics | None = None
         self.engine: Engine | None = None
-        self.recovered: Recovered | None = None
+        self.recovered = recovered
+        self.unknown: Unknown | None = None
         self.changed_files = 0
 
     @property
@@ -135,13 +139,19 @@ class Runner:
             LedgerError: The ledger failed: nothing more is sent and nothing is claimed.
             TransferError: A setting is wrong; nothing was sent.
         """
-        self.recovered = await self._ledger.take_over(self._owner, now_ms())
-        slots = Pool(concurrency=self._settings.concurrency, buffer_bytes=self._settings.buffer_bytes)
-        engine = Engine(self._settings, journal=self._journal, priority="backfill")
+        taken = await self._ledger.take_over(self._owner, now_ms())
+        self.recovered = self.recovered.plus(taken)
+        slots = Pool.of(self._settings)
+        engine = Engine(
+            self._settings, journal=self._journal, priority="backfill", workers=self._workers
+        )
         async with engine:
             self.engine = engine
             unknown = Unknown(self._options.on_unknown, engine, self._ledger, self._owner)
+            self.unknown = unknown
             self._spending = spending = Spending(slots.slots)
+            # Before anything is sent: killed in its first second, a run has been one all the same.
+            await self._ledger.count(spending.since(engine.statistics()))
 
             async def one(work: Work) -> Settled | None:
                 ended = await self._one(work, engine, unknown)
@@ -167,26 +177,15 @@ class Runner:
         return self._guard.reason is not None
 
     async def _decide_old(self, unknown: Unknown) -> None:
-        """Rows that earlier runs left in doubt are decided as those of this one will be."""
-        after = 0
-        while not (unknown.only_holds or self._is_over()):
-            rows = await self._lane.run(self._shared, self._in_doubt, after)
-            if not rows:
-                return
-            for work in await self._lane.run(self._shared, load, rows, self._manifest, self._checker):
-                if work.wanted is not None and not self._is_over():
-                    await unknown.decide_later(work.claimed, work.wanted)
-            after = rows[-1].row
-
-    def _in_doubt(self, after: int) -> list[Claimed]:
-        return list(itertools.islice(self._reader.rows(State.IN_DOUBT, after), AT_ONCE))
+        """Rows that were left in doubt are decided as those of this moment are."""
+        try:
+            await self._doubts.decide(unknown, self._is_over)
+        except ManifestError as error:
+            self._guard.stop(error.message)
 
     async def _feed(self, limit: int, unknown: Unknown) -> AsyncGenerator[Work]:
         """Rows that are due, read again from the manifest; waits for the ones that are not yet."""
-        try:
-            await self._decide_old(unknown)
-        except ManifestError as error:
-            self._guard.stop(error.message)
+        await self._decide_old(unknown)
         while not self._is_over():
             is_troubled = self._guard.is_troubled
             if is_troubled:
@@ -194,8 +193,10 @@ class Runner:
             claimed = await self._ledger.claim(self._owner, 1 if is_troubled else limit, now_ms())
             self._held.update((each.row, each) for each in claimed)
             if not claimed:
-                if await self._is_finished():
+                if await self._is_finished(unknown):
                     return
+                if unknown.is_due and not self._in_flight:
+                    await self._decide_old(unknown)
                 continue
             try:
                 works = await self._lane.run(self._shared, load, claimed, self._manifest, self._checker)
@@ -205,13 +206,13 @@ class Runner:
             for work in works:
                 yield work
 
-    async def _is_finished(self) -> bool:
+    async def _is_finished(self, unknown: Unknown) -> bool:
         """Whether nothing is left; otherwise wait until something may be due."""
         busy, wake = self._in_flight, self._wake  # as they were before the ledger was asked
-        due_ms = await self._ledger.next_try_ms()
-        if due_ms is None and not busy:
+        due_in_ms = wait_ms(unknown, await self._ledger.next_try_ms(), is_busy=busy > 0)
+        if due_in_ms is None and not busy:
             return True
-        wait_s = LONGEST_WAIT_S if due_ms is None else (due_ms - now_ms()) / 1000
+        wait_s = LONGEST_WAIT_S if due_in_ms is None else due_in_ms / 1000
         with anyio.move_on_after(min(max(wait_s, 0.0), LONGEST_WAIT_S)):
             await wake.wait()
         return False
@@ -327,7 +328,8 @@ class Runner:
         if error.verdict is Verdict.RETRY:
             wait = schedule.wait_s(error, claimed.tries)
             give_up_s = self._options.give_up_after_s
-            if not schedule.is_over(claimed.first_tried_ms, now_ms(), wait, give_up_s):
+            since_ms = max(claimed.first_tried_ms, self._began_ms)
+            if not schedule.is_over(since_ms, now_ms(), wait, give_up_s):
                 await self._ledger.retry_at(
                     claimed.row,
                     self._owner,

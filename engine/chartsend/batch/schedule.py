@@ -36,6 +36,14 @@ def wait_s(error: TransferError, tries: int, draw: Callable[[], float] = random.
     return max(drawn, error.retry_after_s or 0.0)
 
 
-def is_over(first_tried_ms: int, now_ms: int, wait: float, give_up_after_s: float) -> bool:
-    """Whether the next try would come after the row is given up."""
-    return now_ms + wait * 1000 > first_tried_ms + give_up_after_s * 1000
+def is_over(since_ms: int, now_ms: int, wait: float, give_up_after_s: float) -> bool:
+    """Whether the next try would come after the row is given up.
+
+    Args:
+        since_ms: Its first try, or the beginning of this run if that is later: while no run went on,
+            nobody tried, and a night's pause must not take its tries away.
+        now_ms: Now.
+        wait: Seconds until the next try.
+        give_up_after_s: How long it is tried.
+    """
+    return now_ms + wait * 1000 > since_ms + give_up_after_s * 1000

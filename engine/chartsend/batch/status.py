@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from . import facts as f, totals as t
-from .row import PENDING, State
+from .row import State
 from .sqlite.lock import Holder
 from .sqlite.place import find
 from .sqlite.reader import SqliteReader
+from .standing import counted, cut_off
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,8 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         done: Redox took them.
         failed: Given up.
-        in_doubt: Redox may have taken them; a person or a query decides.
+        in_doubt: Redox may have taken them; a person or a query decides. Those that were being sent
+            when a run was killed are among them from that moment on.
         rejected: Refused while planning.
         pending: None of these yet.
     """
@@ -61,15 +63,14 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
         return self.done / self.settled if self.settled else None
 
 
-def rows_of(counts: Mapping[State, int]) -> Rows:
-    """Rows by state, in the words for people."""
-    return Rows(
-        done=counts.get(State.DONE, 0),
-        failed=counts.get(State.FAILED, 0),
-        in_doubt=counts.get(State.IN_DOUBT, 0),
-        rejected=counts.get(State.REJECTED, 0),
-        pending=sum(counts.get(state, 0) for state in PENDING),
-    )
+def rows_of(counts: Mapping[State, int], *, is_running: bool = False) -> Rows:
+    """Rows by state, in the words for people.
+
+    Args:
+        counts: Rows by state.
+        is_running: Whether a process sends them now, and will hear the answers that are awaited.
+    """
+    return Rows(**counted(counts, is_running=is_running))
 
 
 class QuotaSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,11 +125,16 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
         percent: Of the rows that can be sent, how many are settled; 0 while nothing is planned.
         planned: Whether every row of the manifest was planned. Before, counts are of what was so far.
         waiting: Of the pending rows, those that were tried and wait for their next try.
+        cut_off: Of the rows in doubt, those that were being sent when a run was killed and that no
+            run and no decision has taken over yet.
+        already_sent: Of the rejected rows, those that an earlier batch sent, by the last plan.
         bytes: Raw bytes of the rows that were accepted.
-        requests: Uploads and messages that were sent, repeated ones included.
+        requests: Uploads and messages that were sent, repeated ones included; after a killed run at
+            least so many, since its last second is missing. So are the next three.
         tokens: Token requests.
         retries: Requests that repeated another one.
         rate_limited: Answers 429.
+        runs_killed: Runs that did not end in an orderly way; one that goes on is none of them.
         orphans: Uploads that nothing refers to.
         maybe_duplicates: Messages of unknown outcome that were knowingly sent again.
         quota: What the request quota says now; None when it was not asked.
@@ -142,11 +148,14 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     percent: float
     planned: bool
     waiting: int
+    cut_off: int
+    already_sent: int
     bytes: int
     requests: int
     tokens: int
     retries: int
     rate_limited: int
+    runs_killed: int
     orphans: int
     maybe_duplicates: int
     quota: QuotaSeen | None
@@ -181,8 +190,8 @@ def status_of(
         LedgerError: The ledger cannot be read, or is damaged.
     """
     counts, totals = reader.counts(), reader.totals()
-    facts = reader.facts()
-    rows, plan = rows_of(counts), f.read_plan(facts)
+    is_running = running_pid is not None
+    rows, plan = rows_of(counts, is_running=is_running), f.read_plan(reader.facts())
     sendable = rows.total - rows.rejected
     left = _requests_left(rows, counts.get(State.UPLOADED, 0), plan)
     statuses = t.numbered(totals, t.STATUS)
@@ -191,11 +200,14 @@ def status_of(
         percent=round(100 * (sendable - rows.pending) / sendable, 2) if sendable else 0.0,
         planned=plan is not None,
         waiting=counts.get(State.RETRY_AT, 0),
+        cut_off=cut_off(counts, is_running=is_running),
+        already_sent=0 if plan is None else plan.already_sent,
         bytes=totals.get(t.BYTES, 0),
         requests=totals.get(t.REQUESTS, 0),
         tokens=totals.get(t.TOKENS, 0),
         retries=totals.get(t.RETRIES, 0),
         rate_limited=statuses.get(429, 0),
+        runs_killed=runs_killed(totals, is_running=is_running),
         orphans=totals["orphans"],
         maybe_duplicates=totals["maybe_duplicates"],
         quota=None if quota is None else _seen(quota),
@@ -203,6 +215,12 @@ def status_of(
         eta_s=_eta_s(rows, _by_quota_s(left, plan, quota), t.Activity.of(totals)),
         running_pid=running_pid,
     )
+
+
+def runs_killed(totals: Mapping[str, int], *, is_running: bool) -> int:
+    """Runs that began, did not end in an orderly way, and do not go on."""
+    unended = totals.get(t.RUNS, 0) - totals.get(t.ENDED, 0)
+    return max(0, unended - is_running)
 
 
 def _requests_left(rows: Rows, uploaded: int, plan: BatchPlan | None) -> int:

@@ -1,7 +1,8 @@
 """What becomes of a message whose outcome is unknown: `--on-unknown hold|verify|resend`.
 
 The one rule: nothing is sent a second time unless that was asked for, the ledger has listed it as a
-possible duplicate first, and the message is the same to the byte.
+possible duplicate first, and the message is the same to the byte. What is not there yet is not missing
+before it has had the time to arrive.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 from ..document import Receipt
 from ..errors import LedgerError, TransferError
 from ..redox.search import Presence
+from . import asking
 from .journal import now_ms
 
 if TYPE_CHECKING:
@@ -40,6 +42,11 @@ class Unknown:
         ledger: Lists a possible duplicate before it can become one.
         owner: Whose rows these are.
         draw: Draws from [0, 1); replaced in tests.
+
+    Attributes:
+        only_holds: Whether nothing is decided here.
+        ask_again_ms: When the first row that was not there yet has had the time to arrive, Unix
+            milliseconds; None while there is none. Who asks then sets it to None first.
     """
 
     def __init__(
@@ -57,6 +64,17 @@ class Unknown:
         self._ledger = ledger
         self._owner = owner
         self._draw = draw
+        self.ask_again_ms: int | None = None
+
+    @property
+    def asks_again_in_s(self) -> float | None:
+        """Seconds until a row that was not there yet is asked about again; None when none is."""
+        return None if self.ask_again_ms is None else max(0.0, (self.ask_again_ms - now_ms()) / 1000)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether that is now."""
+        return self.asks_again_in_s == 0
 
     async def decide(self, claimed: Claimed, wanted: Wanted, error: TransferError) -> Receipt | Claimed:
         """What becomes of a row that is `IN_DOUBT` in the ledger.
@@ -66,41 +84,59 @@ class Unknown:
         """
         known = error.receipt
         assert isinstance(known, Receipt)  # noqa: S101  # the engine gives every failure one
-        if self._policy == "hold" or claimed.maybe_duplicate >= MOST_RESENDS:
+        if not self._has_a_say(claimed):
             return known
+        sent_ms = now_ms()
         await anyio.sleep(1 + (WAIT_S - 1) * self._draw())
         if self._policy == "verify":
-            found = await self._find(wanted)
+            found = await self._find(wanted, sent_ms)
             if found is Presence.FOUND:
                 await self._ledger.sent(claimed.row, decided_by="query", now_ms=now_ms())
                 return msgspec.structs.replace(known, status="accepted", error=None)
-            if found is not Presence.ABSENT:
+            if found is not Presence.ABSENT or claimed.maybe_duplicate >= MOST_RESENDS:
                 return known
         again = await self._ledger.send_again(claimed.row, self._owner, now_ms=now_ms())
         return known if again is None else again
 
-    async def decide_later(self, claimed: Claimed, wanted: Wanted) -> None:
-        """Decide about a row that an earlier run left in doubt; one to send again waits for its claim.
+    async def decide_later(self, claimed: Claimed, wanted: Wanted, sent_ms: int) -> None:
+        """Decide about a row that was left in doubt; one to send again waits for its claim.
+
+        Args:
+            claimed: The row; nobody works on it.
+            wanted: What it asks for.
+            sent_ms: When its message was given up waiting for, Unix milliseconds.
 
         Raises:
             LedgerError: The ledger failed.
         """
-        if self._policy == "hold" or claimed.maybe_duplicate >= MOST_RESENDS:
+        if not self._has_a_say(claimed):
             return
         if self._policy == "verify":
-            found = await self._find(wanted)
+            found = await self._find(wanted, sent_ms)
             if found is Presence.FOUND:
                 await self._ledger.sent(claimed.row, decided_by="query", now_ms=now_ms())
-            if found is not Presence.ABSENT:
+            if found is not Presence.ABSENT or claimed.maybe_duplicate >= MOST_RESENDS:
                 return
         await self._ledger.send_again(claimed.row, None, now_ms=now_ms())
 
-    async def _find(self, wanted: Wanted) -> Presence:
+    def _has_a_say(self, claimed: Claimed) -> bool:
+        """Whether the policy can decide about a row; a question does no harm, at any time."""
+        if self._policy == "resend":
+            return claimed.maybe_duplicate < MOST_RESENDS
+        return self._policy == "verify"
+
+    async def _find(self, wanted: Wanted, sent_ms: int) -> Presence:
+        """What the destination says; `ABSENT` only when that is a reason to send again."""
         try:
-            return await self._engine.find(
+            found = await self._engine.find(
                 wanted.ask.document_id, to=wanted.to, api=wanted.ask.api, model=wanted.ask.model
             )
         except LedgerError:
             raise
         except TransferError:
             return Presence.UNCLEAR  # no clear answer is no answer
+        may_arrive_until_ms = sent_ms + round(asking.LEAST_AGE_S * 1000)
+        if found is Presence.ABSENT and now_ms() < may_arrive_until_ms:
+            self.ask_again_ms = min(self.ask_again_ms or may_arrive_until_ms, may_arrive_until_ms)
+            return Presence.UNCLEAR
+        return found

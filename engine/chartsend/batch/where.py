@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
 
-LEDGER_SUFFIX: Final = ".chartsend"
-LISTING_SUFFIX: Final = ".jsonl"
+from ..disk.left import LEDGER_SUFFIX, LISTING_SUFFIX
 
 
 def ledger_of(manifest: str | os.PathLike[str]) -> Path:
@@ -22,6 +20,9 @@ def ledger_of(manifest: str | os.PathLike[str]) -> Path:
 
 
 def listing_of(ledger: str | os.PathLike[str]) -> Path:
-    """The listing of a folder that is a batch's manifest: beside its ledger."""
+    """The listing of a folder that is a batch's manifest: beside its ledger, and plainly chartsend's.
+
+    A ledger that somebody calls `night` has it in `night.chartsend.jsonl`: `night.jsonl` may be theirs.
+    """
     path = Path(ledger)
-    return path.with_name(path.name + LISTING_SUFFIX)
+    return path.with_name(path.name.removesuffix(LEDGER_SUFFIX) + LEDGER_SUFFIX + LISTING_SUFFIX)

@@ -161,7 +161,7 @@ def _open_files(settings: Settings) -> Check:
 
 
 def _slots(settings: Settings) -> Check:
-    pool = Pool(concurrency=settings.concurrency, buffer_bytes=settings.buffer_bytes)
+    pool = Pool.of(settings)
     if pool.slots < settings.concurrency:
         text = f"buffer_bytes allows {pool.slots} sends at a time, not {settings.concurrency}; raise it"
         return Check("memory", "warn", text)

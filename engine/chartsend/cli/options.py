@@ -5,16 +5,21 @@ The one rule: what is wrong is said where it was typed, with an example of what 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from ..errors import ConfigError, TransferError
 from ..settings.quantity import parse_duration, parse_size
+from ..workers.count import MOST
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .asked import Asked
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 class Size(click.ParamType[int]):
@@ -44,6 +49,32 @@ class Duration(click.ParamType[float]):
         if not 0 < seconds <= 7 * 24 * 3600:
             self.fail("a deadline is more than 0 and at most 7 days", param, ctx)
         return seconds
+
+
+class Workers(click.ParamType[int]):
+    """A number of processes; `auto` is 0."""
+
+    name = "N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, or 0."""
+        if value in (0, "auto"):
+            return 0
+        if not str(value).isdecimal() or not 1 <= int(value) <= MOST:
+            self.fail(f"workers is auto, or 1 to {MOST}", param, ctx)
+        return int(value)
+
+
+def workers_option(command: F) -> F:
+    """Give a click command `--workers`."""
+    return click.option(
+        "--workers",
+        type=Workers(),
+        metavar="auto|N",
+        default="auto",
+        show_default=True,
+        help="Processes to send from; auto starts several where the job and the quota are worth it.",
+    )(command)
 
 
 def complete_destination(

@@ -49,6 +49,7 @@ class Job:
         api: As for `Engine.send_many`; so are the next three.
         deadline_s: For each document.
         fail_fast: Start no further document after the first that was not accepted.
+        workers: As for `Engine`.
     """
 
     settings: Settings
@@ -59,6 +60,7 @@ class Job:
     note_text: bool | None = None
     deadline_s: float = 600.0
     fail_fast: bool = False
+    workers: int = 1
 
     def asked(self) -> dict[str, Any]:
         """The arguments that `send_many` and `plan` have in common."""
@@ -163,7 +165,9 @@ class Run:
             raise failure
 
     async def _send(self) -> None:
-        async with Engine(self._job.settings, journal=self._unheard) as engine:
+        async with Engine(
+            self._job.settings, journal=self._unheard, workers=self._job.workers
+        ) as engine:
             try:
                 async with engine.send_many(
                     self._intake,

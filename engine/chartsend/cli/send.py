@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from .describe import description_options
-from .options import Duration, Size, complete_destination
+from .options import Duration, Size, complete_destination, workers_option
 
 _EPILOG = """\b
 Examples:
@@ -48,6 +48,7 @@ Accepted means taken by Redox; the receiver files it later.
 @click.option(
     "--concurrency", type=click.IntRange(1, 4096), metavar="N", help="Sends at a time.  [default: 16]"
 )
+@workers_option
 @click.option("--deadline", type=Duration(), default="10m", show_default=True, help="For each document.")
 @click.option("--embed-up-to", type=Size(), help="Embed up to this size.  [default: 200KB]")
 @click.option("--dry-run", is_flag=True, help="Show route, size and requests; send nothing.")

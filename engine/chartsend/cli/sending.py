@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import itertools
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import click
@@ -21,6 +21,7 @@ from ..disk.sidecar import read_metadata
 from ..document import API_OF
 from ..errors import ConfigError
 from ..redox.route import default_model
+from ..workers.count import workers_for
 from .accepted import EarlierRun
 from .demo import private_sandbox
 from .describe import from_options
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from ..settings.load import Loaded
     from .asked import Asked
 
+LOOKED_AT: Final = 10_000
+"""Files whose sizes are asked for before any is sent; where there are more, that is no matter."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
@@ -55,6 +59,7 @@ class Given:
     metadata: str | None
     note_text: bool | None
     concurrency: int | None
+    workers: int
     deadline: float
     embed_up_to: int | None
     dry_run: bool
@@ -120,6 +125,7 @@ class Sending:
             note_text=given.note_text,
             deadline_s=given.deadline,
             fail_fast=given.fail_fast,
+            workers=given.workers or self._worthwhile(settings, intake.roots, intake.own),
         )
         run = Run(job, intake, show=show, summary=self._summary, bar=bar)
         with bar or contextlib.nullcontext():
@@ -130,6 +136,17 @@ class Sending:
         for line in lines:
             say(line)
         return run
+
+    def _worthwhile(self, settings: Settings, roots: find.Roots, own: Own) -> int:
+        """How many processes these files are worth; the private sandbox is one, and busy first."""
+        if self._given.sandbox or self._given.dry_run:
+            return 1
+        paths = itertools.islice(find.walk(roots, find.Skipped(), own), LOOKED_AT)
+        sizes = [find.size_of(path) for path in paths]
+        raw_bytes, documents = sum(sizes), len(sizes)
+        if documents == LOOKED_AT:  # and nobody knows how many more
+            return workers_for(settings, mean_bytes=raw_bytes / documents)
+        return workers_for(settings, documents=documents, mean_bytes=raw_bytes / max(1, documents))
 
     def _load(self, stack: contextlib.ExitStack) -> Loaded:
         given = self._given

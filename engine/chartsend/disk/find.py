@@ -1,8 +1,8 @@
 """Which files the arguments of `send` mean: files, folders, globs.
 
 The one rule: nothing is sent by accident. In a folder, links and names that begin with a dot are
-left out and counted, and so is what the run itself uses; a sidecar is used and never sent; a file
-that is named twice is sent once.
+left out and counted, and so is what the run itself uses and what any run has left (`left.py`); a sidecar
+is used and never sent; a file that is named twice is sent once.
 
 Folders are read one at a time and in order; of a large one, a part is in memory (`names.py`).
 """
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from .left import is_ledger, is_left, is_part
 from .names import Kind, names_in
 from .own import Own
 
@@ -39,7 +40,7 @@ class Skipped:
         counts: `links`, `dot_files`, `special` (pipes, sockets, devices), `sidecars` (they were
             used), `sidecars_alone` (of an entry that is left out itself), `repeated` (named
             twice), `unreadable` (folders that cannot be listed), `own` and `own_folders` (what
-            the run itself uses).
+            the run itself uses, ledgers, and their manifests).
     """
 
     counts: Counter[str] = field(default_factory=Counter[str])
@@ -119,7 +120,7 @@ def walk(roots: Roots, skipped: Skipped, own: Own = _NOTHING) -> Iterator[str]:
     for root in roots.paths:
         if _is_folder(root):
             yield from _walk_folder(root, skipped, own)
-        elif root in roots.globbed and own.holds(root):
+        elif root in roots.globbed and (own.holds(root) or is_left(root) or is_part(root)):
             skipped.counts["own"] += 1
         elif root.endswith(SIDECAR) and _is_entry(beside := root.removesuffix(SIDECAR)):
             is_used = beside in named or _is_file(beside)
@@ -129,7 +130,7 @@ def walk(roots: Roots, skipped: Skipped, own: Own = _NOTHING) -> Iterator[str]:
 
 
 def _walk_folder(folder: str, skipped: Skipped, own: Own) -> Iterator[str]:
-    if own.holds(folder):
+    if own.holds(folder) or is_ledger(folder):
         skipped.counts["own_folders"] += 1
         return
     for name, kind in _names(folder, skipped):
@@ -147,7 +148,7 @@ def _reason(path: str, kind: Kind, own: Own) -> str | None:
     """Under which name in `Skipped` a path in a folder is left out; None when it is not."""
     if kind in _LEFT_OUT:
         return _LEFT_OUT[kind]
-    if kind is Kind.FILE and own.holds(path):
+    if kind is Kind.FILE and (own.holds(path) or is_left(path)):
         return "own"
     if kind is Kind.FILE and path.endswith(SIDECAR) and _is_entry(beside := path.removesuffix(SIDECAR)):
         is_used = _is_file(beside) and not Path(beside).is_symlink()
@@ -180,5 +181,13 @@ def _mode(path: str) -> int:
     """Kind and mode of what a path leads to; 0 when that cannot be told."""
     try:
         return Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return 0
+
+
+def size_of(path: str) -> int:
+    """Bytes of what lies at a path; 0 where that cannot be told."""
+    try:
+        return os.stat(path.encode("utf-8", "surrogateescape")).st_size  # noqa: PTH116  # any name
     except (OSError, ValueError):
         return 0

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, get_args
 from urllib.parse import urlsplit
 
-from ..document import API_OF
 from ..errors import ConfigError, InsecureConfigError
 from .parts import (
     METHODS,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import PurePath
 
 Environment = Literal["Development", "Staging", "Production"]
+Model = Literal["document-reference", "diagnostic-report", "notes", "media", "results"]
 Counted = Literal["upload", "message", "token", "query"]
 COUNTED: Final[tuple[Counted, ...]] = ("upload", "message", "token", "query")
 MOST_REQUESTS: Final = 1_000_000
@@ -95,7 +95,7 @@ class Settings:
     note_text: bool = False
     api: Literal["fhir", "data-model"] = "fhir"
     method: Literal["auto", "upload", "embed"] = "auto"
-    model: Literal["document-reference", "diagnostic-report", "notes", "media", "results"] | None = None
+    model: Model | None = None
     concurrency: int = 16
     buffer_bytes: int = 64 * MIB
     hash: bool = True
@@ -206,7 +206,7 @@ def _check_words(settings: Settings) -> None:
     )
     one_of("api", str(settings.api), ("fhir", "data-model"))
     one_of("method", str(settings.method), METHODS)
-    one_of("model", settings.model, API_OF)
+    one_of("model", settings.model, get_args(Model))
 
 
 def parse_quota(text: str) -> tuple[int, float] | None:

@@ -15,6 +15,7 @@ that can be a success. `released` and `flushed` tell the two moments apart.
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 HIGH_WATER_BYTES: Final = 64 * 1024
 """What a connection may hold back before it stops pulling; over TLS asyncio's default is 512 KiB."""
+TLS_PIECE_BYTES: Final = 128 * 1024
+"""How much goes to asyncio's TLS layer at a time: it copies what the connection does not take at once,
+and encrypts into memory that it clears first, so more leaves the processor's cache."""
 
 _FLUSH_POLL_S: Final = 0.005
 _FIRST_FLUSH_POLL_S: Final = 0.0005
@@ -116,6 +120,7 @@ class StreamingBody(Payload):
         self._gate = gate
         self._on_handed = on_handed
         self._transport: asyncio.WriteTransport | None = None
+        self._piece_bytes = sys.maxsize
         self._is_closed = False
         self._is_held = False
         self._ended = anyio.Event()
@@ -189,6 +194,8 @@ class StreamingBody(Payload):
         self._transport = writer.transport
         if self._transport is not None:
             self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+            if self._transport.get_extra_info("sslcontext") is not None:
+                self._piece_bytes = TLS_PIECE_BYTES
             hear_last_words(writer)
         last = await self._stream(writer)
         if self._reader is not None:
@@ -273,9 +280,24 @@ class StreamingBody(Payload):
     async def _hand_over(
         self, writer: AbstractStreamWriter, data: bytes | memoryview, *, is_last: bool = False
     ) -> None:
+        """Write a chunk; of the last one, all but its last piece is an ordinary chunk."""
         await two_turns()
+        pieces = [data] if len(data) <= self._piece_bytes else self._pieces_of(data)
+        for piece in pieces[:-1]:
+            await self._put(writer, piece)
+            if self.waiting_bytes:
+                await writer.drain()
         if is_last:
             await self._until_nothing_was_said(writer)
+        await self._put(writer, pieces[-1], is_last=is_last)
+
+    def _pieces_of(self, data: bytes | memoryview) -> list[bytes | memoryview]:
+        view = memoryview(data)
+        return [view[at : at + self._piece_bytes] for at in range(0, len(view), self._piece_bytes)]
+
+    async def _put(
+        self, writer: AbstractStreamWriter, data: bytes | memoryview, *, is_last: bool = False
+    ) -> None:
         transport = self._transport
         # asyncio drops what is written to a lost connection in silence; look before each write.
         if self._is_closed or transport is None or is_lost(transport):

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from .crossing import crossable
 from .line import Line
 from .remote import CURRENT, RemoteJournal, RemoteTokens, Working
-from .start import tie_to
 from .terms import Heard
 from .wire import (
     Begin,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from ..ports import Progress
+    from ..send import Ask
     from ..send.assembly import Parts
     from .wire import FromWorker, ToWorker
 
@@ -48,16 +49,10 @@ COUNT_EVERY_S: Final = 0.2
 """How often the engine hears what was done; it also does whenever the last job ends."""
 
 
-def main(descriptor: int, parent: int) -> None:
-    """A worker's life.
-
-    Args:
-        descriptor: Of this end of the line.
-        parent: Process id of the engine.
-    """
-    tie_to(parent)
+def main() -> None:
+    """A worker's life; its standard input is its end of the line."""
     sys.unraisablehook = lambda _: None  # at the end of a process that is killed, nobody reads that
-    asyncio.run(_live(socket.socket(fileno=descriptor)))
+    asyncio.run(_live(socket.socket(fileno=0)))
 
 
 class _Worker:
@@ -84,7 +79,9 @@ class _Worker:
         if isinstance(message, Send):
             assert self.tasks is not None  # noqa: S101  # it said Ready before
             job = self._jobs[message.number] = Working(message.number, self.say)
-            self.tasks.start_soon(self._do, job, message)
+            # Now: when the task runs, the number of its terms may mean others already.
+            ask = self._heard.ask(message, self._telling(job.number) if message.tells_progress else None)
+            self.tasks.start_soon(self._do, job, ask)
         elif isinstance(message, Terms):
             self._heard.learn(message)
         elif isinstance(message, Granted | Refused | Cancel):
@@ -105,16 +102,15 @@ class _Worker:
         else:
             job.hear(message)
 
-    async def _do(self, job: Working, send: Send) -> None:
+    async def _do(self, job: Working, ask: Ask) -> None:
         CURRENT.set(job)
         error: BaseException | None = None
         assert self.parts is not None  # noqa: S101  # it said Ready before
         try:
-            ask = self._heard.ask(send, self._telling(job.number) if send.tells_progress else None)
             with job.scope:
                 await self.parts.sender.send(ask)
         except Exception as exc:  # noqa: BLE001  # all of it is the engine's to judge
-            error = exc
+            error = crossable(exc)
         finally:
             del self._jobs[job.number]
         self._count()
@@ -163,6 +159,8 @@ async def _work(worker: _Worker, begin: Begin, tasks: TaskGroup) -> None:
     from ..send.assembly import assemble  # noqa: PLC0415  # the line is up before the slow imports
 
     if begin.version != __version__:
+        print(f"chartsend was changed to {__version__} while it ran: start it anew", file=sys.stderr)  # noqa: T201
+        tasks.cancel_scope.cancel()
         return
     assert worker.line is not None  # noqa: S101  # it heard begin
     logger = logging.getLogger("chartsend")
@@ -174,7 +172,7 @@ async def _work(worker: _Worker, begin: Begin, tasks: TaskGroup) -> None:
         worker.parts = parts = await assemble(
             stack,
             settings,
-            journal=RemoteJournal(worker.say, worker.line.flush, is_kept=begin.has_journal),
+            journal=RemoteJournal(worker.say, worker.line.deliver, is_kept=begin.has_journal),
             tokens=RemoteTokens(worker.say, refresh_margin_s=settings.auth.refresh_margin_s),
             priority=begin.priority,
             chunk_bytes=begin.chunk_bytes,

@@ -41,7 +41,7 @@ def workers_for(
     settings: Settings,
     *,
     documents: int | None = None,
-    raw_bytes: int | None = None,
+    mean_bytes: float = TYPICAL_BYTES,
     backfill: bool = False,
 ) -> int:
     """How many workers a job is worth; 1 means none beside the engine's own loop.
@@ -49,10 +49,9 @@ def workers_for(
     Args:
         settings: Quota, hashing and concurrency.
         documents: How many there are; None for no end of them.
-        raw_bytes: Of all of them together; None when nobody knows.
+        mean_bytes: Raw size of one of them, on average.
         backfill: Whether a part of the quota stays free.
     """
-    mean_bytes = TYPICAL_BYTES if raw_bytes is None or not documents else raw_bytes / documents
     each_s = DOCUMENT_S + mean_bytes * (HASHED_BYTE_S if settings.hash else BYTE_S)
     bounds = [cores(), settings.concurrency, MOST]
     if documents is not None:

@@ -13,6 +13,7 @@ a message, so one that has not asked cannot have been applied.
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -20,6 +21,7 @@ import anyio
 from ..aio import Deadline, close_within, finish
 from ..errors import Phase, TransferError, WorkerLostError
 from ..transport.verdicts import unknown
+from .crossing import plain, restored
 from .member import Member
 from .wire import Begin, Ended, Granted, NeedIntent, NeedToken, NeedUploaded, Refused
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from .job import Job
     from .wire import Outage
 
+START_S: Final = 60.0
+"""How long workers may take to be ready; half a second is usual."""
 CANCEL_S: Final = 15.0
 """How long a worker may take to end a send that is cancelled, before it is killed."""
 JOURNAL_S: Final = 30.0
@@ -70,8 +74,13 @@ class Crew:
         self._journal = journal
         self._tokens = tokens
         self._breakers = breakers
+        self._folder = _working_folder()
         self._members: list[Member] = []
-        self._gone: list[Statistics] = []
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that live, as far as is known."""
+        return [each.pid for each in self._members if not each.is_lost]
 
     async def start(self) -> None:
         """Start the workers, and wait until they are ready.
@@ -81,9 +90,11 @@ class Crew:
         """
         for _ in range(self._begin.workers):
             await self._add()
-        for each in list(self._members):
-            if not await each.until_known():
-                raise WorkerLostError("a worker process did not start; its own words are on stderr")
+        is_ready = False
+        with anyio.move_on_after(START_S):
+            is_ready = all([await each.until_known() for each in self._members])
+        if not is_ready:
+            raise WorkerLostError("a worker process did not start; its own words are on stderr")
 
     async def _add(self) -> None:
         try:
@@ -110,11 +121,21 @@ class Crew:
     def statistics(self) -> list[Statistics]:
         """What each of them did, those included that are no more."""
         told = (each.statistics for each in self._members)
-        return self._gone + [each for each in told if each is not None]
+        return [each for each in told if each is not None]
 
     def can_take(self, ask: Ask) -> bool:
         """Whether a worker can send it: what is in memory, or a stream, stays here."""
-        return ask.document.path is not None and any(each.is_ready for each in self._members)
+        path = ask.document.path
+        return path is not None and self._is_same_there(path) and any(m.is_ready for m in self._members)
+
+    def _is_same_there(self, path: str) -> bool:
+        """Whether it names the same file in a worker, which stays in the folder where it was started.
+
+        What lies below `/dev` and `/proc` may name this process's own descriptors.
+        """
+        if path.startswith("/"):
+            return not path.startswith(("/dev/", "/proc/"))
+        return self._folder is not None and self._folder == _working_folder()
 
     async def send(self, ask: Ask) -> Receipt:
         """As `Sender.send`, in the worker that has least to do.
@@ -134,14 +155,6 @@ class Crew:
             return await self._conclude(job, ended)
         finally:
             member.end(job)
-            if member.is_lost:
-                self._forget(member)
-
-    def _forget(self, member: Member) -> None:
-        if member in self._members:
-            self._members.remove(member)
-            if member.statistics is not None:
-                self._gone.append(member.statistics)
 
     async def _attend(self, member: Member, job: Job) -> Ended | None:
         """Answer what the worker needs until the job has ended; None when the worker has gone."""
@@ -154,9 +167,10 @@ class Crew:
                 _log.error("a worker process does not answer, and is ended")
                 member.kill()
                 late_at = float("inf")
-            elif message is None or isinstance(message, Ended):
+                continue
+            if message is None or isinstance(message, Ended):
                 return message
-            else:
+            with job.answering(late_at):
                 member.say(await self._answer(job, message))
 
     async def _answer(
@@ -165,6 +179,7 @@ class Crew:
         try:
             if isinstance(message, NeedIntent):
                 await self._journal.intent(message.intent)
+                job.allow(message.intent)
             elif isinstance(message, NeedUploaded):
                 await self._journal.uploaded(message.uploaded)
             else:
@@ -172,7 +187,8 @@ class Crew:
                 token = await self._tokens.lease(min_life_s=message.min_life_s, deadline=deadline)
                 return Granted(job.number, token)
         except TransferError as error:
-            return Refused(job.number, error)
+            job.refusal = error
+            return Refused(job.number, plain(error))
         except Exception as error:  # noqa: BLE001  # a journal's; it ends the send as it is
             job.failure = error
         else:
@@ -206,7 +222,7 @@ class Crew:
             error.document_id = ask.document_id
             error.receipt = receipt = job.ended(error)
         else:
-            error, receipt_or_none = ended.error, ended.receipt
+            error, receipt_or_none = restored(ended.error, job.refusal), ended.receipt
             if job.failure is not None:
                 raise job.failure
             if receipt_or_none is None:
@@ -219,11 +235,16 @@ class Crew:
 
     async def aclose(self) -> None:
         """End the workers. Sends under way have been cancelled by then."""
-        members, self._members = self._members, []
         async with anyio.create_task_group() as tasks:
-            for each in members:
+            for each in self._members:
                 tasks.start_soon(close_within, CLOSE_S, each.aclose)
-        self._gone += [each.statistics for each in members if each.statistics is not None]
+
+
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109  # asked for each relative path
+    except OSError:  # it was removed
+        return None
 
 
 def _lost(job: Job) -> TransferError:

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import logging
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -33,6 +34,7 @@ from .wire import (
 )
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from ..aio import Lane
@@ -54,9 +56,11 @@ class Member:
         lane: Threads, for waiting for its end.
         reject: Told of tokens that the server refused.
         share: Told of outages, for the other workers.
+        has_journal: Whether it waits for what it asks of the journal.
 
     Attributes:
         is_ready: Whether it takes jobs.
+        is_lost: Whether it has gone, and all that it said was heard.
         statistics: All that it did, as far as it has told; None before it told anything.
     """
 
@@ -67,8 +71,10 @@ class Member:
         lane: Lane,
         reject: Callable[[str], None],
         share: Callable[[Member, Outage], None],
+        has_journal: bool,
     ) -> None:
         self._process = process
+        self._has_journal = has_journal
         self._lane = lane
         self._reject = reject
         self._share = share
@@ -96,14 +102,26 @@ class Member:
         Raises:
             OSError: The system has no process or descriptor left.
         """
-        process, end = await lane.run(Shared(lambda: None), start.start)
-        member = cls(process, lane=lane, reject=reject, share=share)
-        loop = asyncio.get_running_loop()
-        _, member._line = await loop.create_connection(
-            lambda: Line(member._hear, member._lost), sock=end
-        )
+        started: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
+        shared = Shared(lambda: start.discard(started))
+        try:
+            await lane.run(shared, lambda: started.append(start.start()))
+            process, end = started[0]
+            member = cls(process, lane=lane, reject=reject, share=share, has_journal=begin.has_journal)
+            loop = asyncio.get_running_loop()
+            _, member._line = await loop.create_connection(
+                lambda: Line(member._hear, member._lost), sock=end
+            )
+            started.clear()
+        finally:
+            shared.let_go()
         member.say(begin)
         return member
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
 
     @property
     def in_flight(self) -> int:
@@ -123,7 +141,7 @@ class Member:
 
     def begin(self, ask: Ask) -> Job:
         """Let the worker send a document; pair with `end`."""
-        job = Job(next(self._numbers), ask)
+        job = Job(next(self._numbers), ask, waits=self._has_journal)
         self._jobs[job.number] = job
         self._said.send(job.number, ask)
         return job
@@ -137,14 +155,20 @@ class Member:
         self.say(Cancel(job.number))
 
     def kill(self) -> None:
-        """End the worker at once: it does not answer."""
+        """End the worker at once: it does not answer, and on a disk that hangs it may not even die."""
         self._process.kill()
+        if self._line is not None:
+            self._line.abort()
 
     def _hear(self, message: FromWorker) -> None:
         if isinstance(message, NeedIntent | NeedUploaded | NeedToken | Ended | Progressed):
             job = self._jobs.get(message.number)
-            if job is not None:
-                _tell(job, message)
+            if job is None:
+                return  # nobody attends to it any more
+            if isinstance(message, Progressed):
+                job.progressed(message.progress)
+            else:
+                job.hear(message)
         elif isinstance(message, Counted):
             self.statistics = message.statistics
         elif isinstance(message, Logged):
@@ -162,6 +186,8 @@ class Member:
         self.is_ready, self.is_lost = False, True
         if not self._is_closing:
             _log.warning("a worker process has ended unasked; %d sends were under way", self.in_flight)
+        if self.statistics is not None:  # what it did stays; what it does has ended
+            self.statistics = replace(self.statistics, parked_calls=0, waiting_for=())
         for job in self._jobs.values():
             job.hear(None)
         self._tell()
@@ -178,6 +204,10 @@ class Member:
         await close_within(
             CLOSE_S + 1.0, lambda: self._lane.run(Shared(lambda: None), _wait, self._process)
         )
+        if self._line is not None:
+            self._line.abort()
+        while not self.is_lost:
+            await self._changed.wait()
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
@@ -185,16 +215,3 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
         process.wait(CLOSE_S)
     except subprocess.TimeoutExpired:
         start.end(process)
-
-
-def _tell(job: Job, message: NeedIntent | NeedUploaded | NeedToken | Ended | Progressed) -> None:
-    """What a dead worker's job is judged by is noted when it is heard, not when it is answered."""
-    if isinstance(message, Progressed):
-        if job.ask.on_progress is not None:
-            job.ask.on_progress(message.progress)
-        return
-    if isinstance(message, NeedIntent):
-        job.intends(message.intent)
-    elif isinstance(message, NeedUploaded):
-        job.uploaded(message.uploaded)
-    job.hear(message)

@@ -7,7 +7,6 @@ that error stays with the engine and ends the send there.
 from __future__ import annotations
 
 import time
-from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +17,7 @@ from ..errors import AuthUnavailableError, Phase
 from .wire import Granted, NeedIntent, NeedToken, NeedUploaded, Refused, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from ..aio import Deadline
     from ..document import Receipt
@@ -52,8 +51,9 @@ class Working:
         self.receipt: Receipt | None = None
         self.min_life_s = 0.0
         self._say = say
-        self._answers: deque[Granted | Refused] = deque(maxlen=1)
+        self._answer: Granted | Refused | None = None
         self._answered = anyio.Event()
+        self._unanswered = 0
 
     async def need(self, message: FromWorker) -> Granted:
         """Ask the engine for something, and wait for it.
@@ -63,18 +63,25 @@ class Working:
             JournalRefusedError: The journal raised.
         """
         self._answered = anyio.Event()
-        self._answers.clear()
+        self._unanswered += 1
         self._say(message)
         await self._answered.wait()
-        answer = self._answers.popleft()
-        if isinstance(answer, Granted):
-            return answer
-        raise answer.error or JournalRefusedError
+        answer = self._answer
+        assert answer is not None  # noqa: S101  # it was answered
+        if isinstance(answer, Refused):
+            raise answer.error or JournalRefusedError
+        return answer
 
     def hear(self, answer: Granted | Refused) -> None:
-        """The engine's answer."""
-        self._answers.append(answer)
-        self._answered.set()
+        """The engine's answer, in the order in which it was asked.
+
+        An attempt that the server ended while it waited has left its question behind: what is
+        answered to that allows nothing to the attempt after it.
+        """
+        self._unanswered -= 1
+        if not self._unanswered:
+            self._answer = answer
+            self._answered.set()
 
 
 class RemoteJournal:
@@ -82,15 +89,19 @@ class RemoteJournal:
 
     Args:
         say: Speaks to the engine.
-        flush: Sends what was said at once.
+        deliver: Sends what was said, and returns when nothing can keep it from arriving.
         is_kept: Whether the engine has a journal; without one it only has to know.
     """
 
     def __init__(
-        self, say: Callable[[FromWorker], None], flush: Callable[[], None], *, is_kept: bool
+        self,
+        say: Callable[[FromWorker], None],
+        deliver: Callable[[], Awaitable[None]],
+        *,
+        is_kept: bool,
     ) -> None:
         self._say = say
-        self._flush = flush
+        self._deliver = deliver
         self._is_kept = is_kept
 
     async def intent(self, intent: Intent) -> None:
@@ -100,9 +111,9 @@ class RemoteJournal:
         if self._is_kept:
             await job.need(need)
         else:
-            # On its way before the last chunk is: should this process die, the engine is in doubt.
+            # Out of here before the last chunk is: should this process die, the engine is in doubt.
             self._say(need)
-            self._flush()
+            await self._deliver()
 
     async def uploaded(self, uploaded: Uploaded) -> None:
         """See `ports.Journal`."""

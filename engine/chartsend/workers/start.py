@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -18,30 +19,34 @@ from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
 """prctl(2), Linux."""
+_FOLDER: Final = str(Path(__file__).parents[2])
 _PROGRAM: Final = """\
 import sys
-sys.path.append({folder!r})
+sys.path[:] = {path!r}
+from chartsend.workers.start import tie_to
+tie_to({pid})
 from chartsend.workers.child import main
-main({fd}, {pid})
+main()
 """
-"""It is found where it was found here, also when that is not on the path of a fresh interpreter."""
+"""Everything is found where it was found here, and nothing in the working directory, which `-c` adds."""
 
 
 def start() -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a worker; give its process, and this end of the line to it.
 
     Raises:
-        OSError: The system has no process or descriptor left.
+        OSError: The system has no process or descriptor left, or does not tell where Python is.
     """
+    if not sys.executable or getattr(sys, "frozen", False):  # embedded, or a program of its own
+        raise FileNotFoundError(errno.ENOENT, "no Python interpreter to start; use workers=1")
     ours, theirs = socket.socketpair()
     try:
-        folder = str(Path(__file__).parents[2])
-        program = _PROGRAM.format(folder=folder, fd=theirs.fileno(), pid=os.getpid())
-        process = subprocess.Popen(  # noqa: S603  # our own interpreter and program
-            [sys.executable, "-c", program],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-        )
+        path = [str(each) for each in (*sys.path, _FOLDER) if each]
+        program = _PROGRAM.format(path=path, pid=os.getpid())
+        # As its standard input the line has the same number everywhere, whatever is closed here.
+        names = f"utf8={sys.flags.utf8_mode}"  # a file's name is to mean the same bytes there
+        command = [sys.executable, "-X", names, "-c", program]
+        process = subprocess.Popen(command, stdin=theirs.fileno())  # noqa: S603  # our own interpreter
     except BaseException:
         ours.close()
         raise
@@ -63,6 +68,13 @@ def tie_to(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def discard(started: list[tuple[subprocess.Popen[bytes], socket.socket]]) -> None:
+    """End a worker that nobody took: whoever wanted it was cancelled."""
+    for process, line in started:
+        line.close()
+        end(process)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -96,7 +96,7 @@ class PlanningContract:
         assert [row for row, _, _ in reader.rejects()] == [1]
         assert [one.row for one in await ledger.claim(US, 10, 0)] == [2, 3]
 
-    @pytest.mark.parametrize("state", [*OWNED[1:], State.RETRY_AT, State.DONE, State.IN_DOUBT])
+    @pytest.mark.parametrize("state", [*OWNED[1:], State.DONE, State.IN_DOUBT])
     async def test_a_row_that_was_sent_keeps_its_content_and_may_move(self, store, state):
         ledger = await store.open()
         await plan_rows(ledger, 1)
@@ -107,6 +107,37 @@ class PlanningContract:
             await ledger.plan([planned(1, content=b"another."), planned(2)], {"position": "2"})
         assert await ledger.known(2, 2) == {}
         assert store.read().facts() == {"position": "1"}
+
+    @pytest.mark.parametrize("state", [State.RETRY_AT, State.UPLOADED])
+    async def test_a_row_that_was_provably_not_applied_can_be_corrected(self, store, state):
+        ledger = await store.open()
+        await plan_rows(ledger, 2)
+        await claim_row(ledger, 1)
+        await upload(ledger, 1)
+        if state is State.RETRY_AT:
+            await ledger.retry_at(1, US, next_try_ms=9000, attempts=1, error_code="stall_timeout")
+        else:
+            await ledger.release(1, US, attempts=1)
+        await ledger.plan([planned(1, offset=5)], {})
+        assert (await ledger.known(1, 1))[1].state is state
+        assert store.read().totals()["orphans"] == 0
+
+        await ledger.plan([planned(1, content=b"mended..")], {})
+
+        assert (await ledger.known(1, 1))[1].state is State.QUEUED
+        assert store.read().totals()["orphans"] == 1
+        first, second = await ledger.claim(THEM, 5, 0)
+        assert (first.row, first.content, second.row) == (1, b"mended..", 2)
+        assert (first.reference_url, first.attempts, first.tries) == (None, 0, 0)
+        assert store.read().verify() == []
+
+    async def test_a_possible_duplicate_that_waits_keeps_its_content(self, store):
+        ledger = await store.open()
+        await plan_rows(ledger, 1)
+        await bring_to(ledger, 1, State.IN_DOUBT)
+        await ledger.send_again(1, None, now_ms=1)
+        with pytest.raises(LostRowError):
+            await ledger.plan([planned(1, content=b"another.")], {})
 
     async def test_a_claimed_row_keeps_its_content(self, store):
         ledger = await store.open()
@@ -183,6 +214,57 @@ class PlanningContract:
         assert await ledger.reject_already_sent(store.where("earlier")) == int(was_sent)
         assert [one.row for one in await ledger.claim(US, 9, 0)] == ([2, 3] if was_sent else [1, 2, 3])
         assert store.read().rejects_by_code() == ({"already_sent": 1} if was_sent else {})
+
+    @pytest.mark.parametrize("state", [State.QUEUED, State.RETRY_AT, State.UPLOADED])
+    async def test_a_row_that_waits_for_another_try_is_rejected_when_another_ledger_sent_it(
+        self, store, state
+    ):
+        earlier = await store.open("earlier")
+        await plan_rows(earlier, 1)
+        await bring_to(earlier, 1, State.DONE)
+        ledger = await store.open()
+        await plan_rows(ledger, 1)
+        await bring_to(ledger, 1, state)
+        where = store.where("earlier")
+        if state is not State.RETRY_AT:
+            owned = 0 if state is State.QUEUED else await ledger.reject_already_sent(where)
+            assert owned == 0, "somebody has it"
+            if state is State.QUEUED:
+                await claim_row(ledger, 1)
+            await ledger.release(1, US, attempts=1)
+
+        assert await ledger.reject_already_sent(where) == 1
+
+        reader = store.read()
+        assert counted(reader) == {State.REJECTED: 1}
+        assert reader.totals()["orphans"] == int(state is State.UPLOADED)
+        assert reader.verify() == []
+        assert await ledger.claim(THEM, 9, 10**15) == []
+
+    async def test_a_possible_duplicate_stays_listed_whatever_another_ledger_sent(self, store):
+        earlier = await store.open("earlier")
+        await plan_rows(earlier, 1)
+        await bring_to(earlier, 1, State.DONE)
+        ledger = await store.open()
+        await plan_rows(ledger, 1)
+        await bring_to(ledger, 1, State.IN_DOUBT)
+        await ledger.send_again(1, None, now_ms=1)
+        assert await ledger.reject_already_sent(store.where("earlier")) == 0
+
+    async def test_whether_another_ledger_may_have_sent_more_is_told_at_once(self, store):
+        ledger, where = await store.open(), store.where("earlier")
+        assert await ledger.sent_so_far(store.where()) is None
+        earlier = await store.open("earlier")
+        await plan_rows(earlier, 1)
+        await claim_row(earlier, 1)
+        before = await ledger.sent_so_far(where)
+        assert before is not None
+        assert await ledger.sent_so_far(where) == before
+        await refer(earlier, 1)  # nothing but the intent: a receipt may never come
+        after = await ledger.sent_so_far(where)
+        assert after != before
+        await earlier.settle(receipt(1), US)
+        assert await ledger.sent_so_far(where) != after
 
     async def test_a_ledger_does_not_reject_what_it_sent_itself(self, store):
         ledger = await store.open()
@@ -551,6 +633,23 @@ class KeepingContract:
         ledger = await store.open()
         assert await ledger.purge(10**15) == 2
         assert store.read().verify() == []
+
+    async def test_receipts_of_rows_that_somebody_must_decide_about_are_not_purged(self, store):
+        ledger = await store.open()
+        await plan_rows(ledger, 3)
+        for row in (1, 2, 3):
+            await bring_to(ledger, row, State.IN_DOUBT)
+        await ledger.send_again(2, None, now_ms=1)
+        await ledger.sent(3, decided_by="person", now_ms=1)
+        assert await ledger.purge(10**15) == 2
+        reader = store.read()
+        assert [(seq, said and said.row) for seq, said in reader.receipts()] == [
+            (1, 1),
+            (2, 2),
+            (3, None),
+            (4, None),
+        ]
+        assert reader.verify() == []
 
     async def test_the_head_of_the_chain_moves_with_every_receipt(self, store):
         ledger = await store.open()

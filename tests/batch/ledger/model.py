@@ -38,12 +38,14 @@ class ModelRow:
     def is_fresh(self) -> bool:
         return self.state is State.QUEUED and not self.is_begun
 
-    @property
-    def is_replaceable(self) -> bool:
+    def is_replaceable(self, new: Planned) -> bool:
         if self.state is State.REJECTED:
             return True
         is_idle = self.owner is None and not self.maybe_duplicate
-        return self.state in {State.QUEUED, State.FAILED} and is_idle
+        states = {State.QUEUED, State.FAILED}
+        if new.content != self.plan.content:
+            states |= {State.UPLOADED, State.RETRY_AT}
+        return self.state in states and is_idle
 
     def forget_work(self) -> None:
         fresh = ModelRow(self.plan, self.state)
@@ -69,13 +71,15 @@ class Model:
     def plan(self, rows: list[Planned], facts: dict[str, str | None]) -> None:
         for new in rows:
             old = self.rows.get(new.row)
-            if old and not old.is_replaceable and old.plan.content != new.content:
+            if old and not old.is_replaceable(new) and old.plan.content != new.content:
                 raise Refused("lost_row")
         for new in rows:
             old = self.rows.get(new.row)
-            if old and not old.is_replaceable:
+            if old and not old.is_replaceable(new):
                 old.plan = replace_offset(old.plan, new.offset)
             else:
+                if old and old.reference_url is not None:
+                    self.orphans += 1
                 state = State.QUEUED if new.error_code is None else State.REJECTED
                 self.rows[new.row] = ModelRow(new, state)
         self.facts |= {name: value for name, value in facts.items() if value is not None}
@@ -221,8 +225,10 @@ class Model:
 
     def purge(self, before_ms: int) -> int:
         count = 0
+        undecided = PENDING | {State.IN_DOUBT}
+        kept = {number for number, row in self.rows.items() if row.state in undecided}
         for place, receipt in enumerate(self.receipts):
-            if receipt is not None and receipt.at_ms < before_ms:
+            if receipt is not None and receipt.at_ms < before_ms and receipt.row not in kept:
                 self.receipts[place] = None
                 count += 1
         return count

@@ -99,6 +99,17 @@ class Made:
             await ledger.aclose()
         return self
 
+    async def leave_behind(self, row: int, *, message_ms: int = AT_MS) -> Made:
+        """The next row as a run leaves it that is killed while its message is on its way."""
+        ledger = await SqliteLedger.open(self.ledger, create=False)
+        (claimed,) = await ledger.claim(OWNER, 1, 1000)
+        assert claimed.row == row
+        await ledger.referencing(
+            row, OWNER, attempts=1, sha256=None, message_hash=b"h" * 16, message_ms=message_ms
+        )
+        await ledger.aclose()
+        return self
+
     def reader(self) -> SqliteReader:
         return SqliteReader.open(self.ledger)
 

@@ -9,11 +9,12 @@ from contextlib import closing
 
 import pytest
 
-from chartsend.batch.listing import STATES_OF, WORDS, list_rows
+from chartsend.batch.listing import list_rows
 from chartsend.batch.manifest.reading import Manifest
 from chartsend.batch.naming import Names, Sender, sender_of
 from chartsend.batch.row import State
 from chartsend.batch.sqlite import SqliteLedger
+from chartsend.batch.standing import WORDS, states_of
 from chartsend.redox.identity import document_id
 
 from .conftest import OWNER, PDF, SOURCE_ID, TO, URL, receipt
@@ -42,7 +43,9 @@ async def test_rows_of_all_states_together_are_all_rows(mixed):
     parts = [row for word in WORDS for row in listed(mixed, word)]
 
     assert sorted(row.row for row in parts) == [1, 2, 3, 4, 5, 6]
-    assert sorted(state for states in STATES_OF.values() for state in states) == sorted(State)
+    for is_running in (False, True):
+        states = [state for word in WORDS for state in states_of(word, is_running=is_running)]
+        assert sorted(states) == sorted(State)
 
 
 async def test_it_goes_on_after_a_row(mixed):
@@ -84,6 +87,28 @@ async def test_a_derived_document_id_is_the_one_that_is_sent(made):
     assert [row.document_id for row in listed(made)] == expected
     assert [row.to for row in listed(made)] == [TO, "elsewhere"]
     assert uuid.UUID(expected[0]).version == 5
+
+
+async def test_after_a_move_no_id_is_derived_since_it_would_be_another_documents(made, tmp_path):
+    made.folder = tmp_path / "one"
+    made.folder.mkdir()
+    made.manifest = made.folder / "manifest.jsonl"
+    made.ledger = made.folder / "manifest.jsonl.chartsend"
+    await made.add(1, document_id=None).add(1).plan()
+    made.folder.rename(tmp_path / "two")
+    made.folder = tmp_path / "two"
+    made.manifest = made.folder / "manifest.jsonl"
+    made.ledger = made.folder / "manifest.jsonl.chartsend"
+
+    first, second = listed(made)
+
+    assert (first.document_id, first.source) == (None, str(made.folder / "f1.pdf"))
+    assert second.document_id == "D-2"
+    made.folder.rename(tmp_path / "one")
+    made.folder = tmp_path / "one"
+    made.manifest = made.folder / "manifest.jsonl"
+    made.ledger = made.folder / "manifest.jsonl.chartsend"
+    assert listed(made)[0].document_id is not None
 
 
 async def test_without_knowing_who_sends_no_id_is_derived(made):
@@ -154,7 +179,7 @@ async def test_what_work_has_left_behind_is_shown_of_a_pending_row(made):
 
 async def test_a_purged_receipt_is_said_to_be_gone(mixed):
     ledger = await SqliteLedger.open(mixed.ledger, create=False)
-    assert await ledger.purge(2**60) == 3
+    assert await ledger.purge(2**60) == 2, "what a row in doubt says stays"
     await ledger.aclose()
 
     done, failed, *_ = listed(mixed)
@@ -280,3 +305,55 @@ async def test_of_a_folder_the_rows_are_those_of_its_listing(tmp_path, command):
     assert rows[0]["source"].startswith(str(folder))
     assert command("batch", "verify", folder).code == 0
     assert command("batch", "status", folder, "--json").json["rows"]["pending"] == 2
+
+
+async def test_what_a_killed_run_left_unknown_is_listed_as_in_doubt_and_not_as_pending(mixed, holder):
+    await mixed.leave_behind(5)
+
+    assert [row.row for row in listed(mixed, "in_doubt")] == [3, 5]
+    assert [row.row for row in listed(mixed, "pending")] == [6]
+    with closing(mixed.reader()) as reader:
+        rows = list(list_rows(reader, Names(None, reader.keyed), "pending", is_running=True))
+    assert [row.row for row in rows] == [5, 6]
+
+
+async def test_who_decided_is_told_only_where_somebody_did(made):
+    await made.add(4).plan()
+    await made.settle(
+        receipt(1),
+        receipt(2, "failed"),
+        receipt(3, "failed", error_code="source_missing", error="there is no file at the path"),
+        receipt(4, "in_doubt"),
+    )
+
+    assert [row.decided_by for row in listed(made)] == ["answer", "answer", None, None]
+
+
+async def test_a_rejected_row_is_named_once_and_a_possible_duplicate_is_said(made, command):
+    made.add(1).add(1, tipe="x")
+    await made.plan()
+    await made.settle(receipt(1, maybe_duplicate=2))
+
+    done = command("batch", "list", made.manifest)
+
+    first, second = done.out.splitlines()
+    assert first.endswith("sent again 2 times: perhaps twice in the chart")
+    assert second.startswith("row 2  rejected  ")
+    assert second.count("row 2") == 1
+
+
+async def test_of_a_folder_the_file_of_a_rejected_row_is_named_on_stdout(tmp_path, command):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "MRN1_Consent_D-1.pdf").write_bytes(PDF)
+    (folder / "unfit.pdf").write_bytes(PDF)
+    profile = tmp_path / "profile.toml"
+    profile.write_text(f'environment = "Development"\nsource_id = "{SOURCE_ID}"\nquota = "off"\n')
+    pattern = ("--pattern", "{mrn}_{type}_{id}.pdf", "--to", TO)
+    assert command("--profile", profile, "batch", "plan", folder, *pattern).code == 1
+
+    done = command("batch", "list", folder, "--state", "rejected")
+
+    (line,) = done.out.splitlines()
+    assert line.startswith("row 2  rejected  unfit.pdf  ")
+    assert "unfit" not in done.err

@@ -265,5 +265,5 @@ async def test_the_command_asks_with_the_profile_s_credentials(job, command):
     )
 
     assert done.code == 0, done.err
-    assert "1 rows are done" in done.err
+    assert "1 row is done" in done.err
     assert "D-" not in done.err

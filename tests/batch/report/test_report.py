@@ -125,7 +125,7 @@ async def test_purged_receipts_take_no_row_with_them(mixed):
     found = read_report(mixed.ledger)
 
     assert found.total == 6
-    assert found.errors == {"purged": 2}
+    assert found.errors == {"purged": 1, "outcome_unknown": 1}
     assert (found.bytes, found.send_s.count) == (1000, 1)
 
 
@@ -166,6 +166,64 @@ async def test_the_table_of_a_batch_without_anything_is_short(made, command):
 
     assert done.code == 0
     assert "bottleneck" not in done.out
+
+
+async def test_which_rows_were_sent_again_is_told(made, command):
+    await made.add(4).plan()
+    await made.settle(receipt(1), receipt(2, "in_doubt"), receipt(3, "in_doubt"))
+    ledger = await SqliteLedger.open(made.ledger, create=False)
+    await ledger.send_again(2, None, now_ms=7)
+    await ledger.send_again(3, None, now_ms=7)
+    await ledger.aclose()
+    await made.settle(receipt(2))
+
+    found = read_report(made.ledger)
+    done = command("batch", "report", made.manifest)
+
+    assert (found.maybe_duplicates, found.maybe_duplicate_rows) == (2, (2, 3))
+    assert "2 messages sent again knowingly, perhaps twice in the chart: rows 2, 3" in done.out
+
+
+async def test_what_a_killed_run_left_unknown_is_in_doubt_in_every_figure(made, command, holder):
+    await made.add(3).plan()
+    await made.settle(receipt(1), totals={"requests": 2, "runs": 1})
+    await made.leave_behind(2)
+
+    found = read_report(made.ledger)
+    done = command("batch", "report", made.manifest)
+
+    assert (found.rows.in_doubt, found.rows.pending, found.errors) == (1, 1, {"outcome_unknown": 1})
+    assert (found.runs, found.runs_killed, found.running_pid) == (1, 1, None)
+    assert "requests: at least 2, " in done.out
+    assert "1 run so far; 1 run was cut off" in done.out
+    process = holder(made.ledger)
+    going_on = command("batch", "report", made.manifest)
+    assert f"process {process.pid} works with the ledger now" in going_on.out
+    assert "at least" not in going_on.out
+    assert "cut off" not in going_on.out
+
+
+async def test_what_was_already_sent_is_told_apart(made, command):
+    await made.add(2).plan()
+    ledger = await SqliteLedger.open(made.ledger, create=False)
+    one = (await ledger.known(1, 1))[1]
+    await ledger.plan(
+        [
+            Planned(
+                row=1, offset=one.offset, identity=bytes(16), content=one.content,
+                error_code="already_sent", error="an earlier batch sent it",
+            )
+        ],
+        {},
+    )  # fmt: skip
+    await ledger.aclose()
+
+    done = command("batch", "report", made.manifest)
+
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert "rejected 0" in lines
+    assert "already sent 1 by an earlier batch: nothing to do" in lines
+    assert not any(line.startswith("rejected:") for line in lines)
 
 
 LIFE = """

@@ -7,13 +7,15 @@ from contextlib import closing
 
 import pytest
 
+from chartsend.batch.listing import Listed
 from chartsend.batch.resolve import Resolver
 from chartsend.batch.row import State
 from chartsend.batch.sqlite import SqliteLedger
 from chartsend.batch.status import read_status
+from chartsend.cli.batch.resolving import lines_of
 from chartsend.errors import ConfigError
 
-from .conftest import OWNER, receipt
+from .conftest import AT_MS, OWNER, receipt
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ async def test_without_an_action_the_rows_are_listed_with_what_is_needed_to_look
     done = command("batch", "resolve", doubtful.manifest)
 
     assert done.code == 3
-    assert done.out.count("in doubt since 2026-") == 3
+    assert done.out.count("in doubt, sent at 1970-01-01T00:00:03+00:00") == 3
     for part in ("row 2", "D-2", "f2.pdf", "memorial-ehr", "t-2", "[outcome_unknown]"):
         assert part in done.out
     assert "D-1" not in done.out
@@ -138,18 +140,52 @@ async def test_when_no_row_is_in_doubt_it_says_so_and_ends_well(made, command):
         assert "No row is in doubt" in done.err
 
 
-async def test_rows_that_a_killed_run_left_are_pointed_out(made, command):
+async def test_rows_that_a_killed_run_left_are_listed_like_the_others(made, command):
     await made.add(2).plan()
-    ledger = await SqliteLedger.open(made.ledger, create=False)
-    await ledger.claim(OWNER, 1, 1000)
-    await ledger.referencing(1, OWNER, attempts=1, sha256=None, message_hash=b"h", message_ms=1)
-    await ledger.aclose()
+    await made.leave_behind(1)
+
+    done = command("batch", "resolve", made.manifest)
+    (row,) = command("batch", "resolve", made.manifest, "--json").lines
+
+    assert done.code == 3
+    assert "row 1  in doubt, sent at 2026-" in done.out
+    assert "the run ended before the answer to a whole message was known [outcome_unknown]" in done.out
+    assert (row["state"], row["status"], row["step"]) == ("in_doubt", "in_doubt", "referencing")
+    assert (row["sent_at"], row["settled_at"], row["decided_by"]) == (AT_MS / 1000, None, None)
+    decided = command("batch", "resolve", made.manifest, "--all", "--sent")
+    assert decided.code == 0
+    assert "1 row is done." in decided.err
+    assert made.states() == {"done": 1, "queued": 1}
+
+
+async def test_rows_of_a_run_that_goes_on_are_not_in_doubt(made, holder, command):
+    await made.add(2).plan()
+    await made.leave_behind(1)
+    holder(made.ledger)
 
     done = command("batch", "resolve", made.manifest)
 
-    assert "1 more rows were being sent" in done.err
-    assert command("batch", "resolve", made.manifest, "--row", "1", "--sent").code == 0
-    assert made.states() == {"done": 1, "queued": 1}
+    assert done.code == 0
+    assert "No row is in doubt" in done.err
+
+
+async def test_after_a_take_over_a_row_shows_when_it_was_sent_not_when_it_was_found(made, command):
+    await made.add(2).plan()
+    await made.leave_behind(1)
+    ledger = await SqliteLedger.open(made.ledger, create=False)
+    await ledger.take_over("another", AT_MS + 3_600_000)
+    await ledger.aclose()
+
+    (row,) = command("batch", "resolve", made.manifest, "--json").lines
+
+    assert (row["sent_at"], row["settled_at"]) == (AT_MS / 1000, AT_MS / 1000 + 3600)
+    assert row["decided_by"] is None
+
+
+def test_a_row_whose_time_of_sending_is_not_known_says_when_it_was_found():
+    row = Listed(row=1, state="in_doubt", step="in_doubt", settled_at=AT_MS / 1000)
+
+    assert next(lines_of(row)).startswith("row 1  in doubt, found at 2026-")
 
 
 async def test_decisions_of_the_command(doubtful, command):
@@ -171,6 +207,9 @@ async def test_decisions_of_the_command(doubtful, command):
         ["--row", "2", "--all", "--sent"],
         ["--row", "0", "--sent"],
         ["--row", "x", "--sent"],
+        ["--row", "2", "--sent", "--resend"],
+        ["--row", "2", "--resend", "--sent"],
+        ["--all", "--sent", "--verify"],
     ],
 )
 async def test_what_is_not_clear_is_a_usage_error_and_decides_nothing(doubtful, command, arguments):
@@ -189,6 +228,14 @@ async def test_while_a_run_goes_on_a_decision_is_refused_and_a_list_is_not(doubt
     assert refused.code == 6
     assert f"process {process.pid}" in refused.err
     assert len(listed.lines) == 3
+
+
+async def test_without_a_profile_a_question_to_the_destination_says_which_is_needed(doubtful, command):
+    done = command("batch", "resolve", doubtful.manifest, "--all", "--verify")
+
+    assert done.code == 2
+    assert "chartsend --profile NAME batch resolve" in done.err
+    assert doubtful.states()["in_doubt"] == 3
 
 
 async def test_names_stand_on_stdout_only(doubtful, command):

@@ -9,13 +9,14 @@ import sys
 from contextlib import closing
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
 from chartsend.batch import facts as f
 from chartsend.batch.row import State
 from chartsend.batch.sqlite import SqliteLedger
 from chartsend.batch.status import QuotaSeen, Rows, read_status, running_pid, status_of
-from chartsend.cli.batch.status import lines_of
+from chartsend.cli.batch.status import in_one_line, lines_of
 from chartsend.errors import LedgerError
 
 from .conftest import OWNER, receipt
@@ -32,7 +33,7 @@ async def test_every_row_is_counted_once_in_the_words_for_people(mixed):
     assert found.percent == 60.0
 
 
-async def test_rows_in_every_pending_state_are_pending(made):
+async def test_rows_in_every_pending_state_are_pending_and_what_was_cut_off_is_in_doubt(made):
     await made.add(5).plan()
     ledger = await SqliteLedger.open(made.ledger, create=False)
     await ledger.claim(OWNER, 4, 1000)
@@ -43,12 +44,18 @@ async def test_rows_in_every_pending_state_are_pending(made):
     await ledger.retry_at(4, OWNER, next_try_ms=9, attempts=1, error_code="stall_timeout")
     await ledger.aclose()
 
+    with closing(made.reader()) as reader:
+        going_on = status_of(reader, running_pid=1)
     found = read_status(made.ledger)
 
-    assert found.rows == Rows(pending=5)
+    assert (going_on.rows, going_on.cut_off) == (Rows(pending=5), 0)
+    assert going_on.requests_left == 4  # the uploaded one is embedded in the plan, and needs no upload
+    assert (found.rows, found.cut_off) == (Rows(pending=4, in_doubt=1), 1)
+    assert any(
+        "in doubt" in line and "1 of them since a run was killed" in line for line in lines_of(found)
+    )
     assert found.waiting == 1
-    assert found.requests_left == 4  # the uploaded one is embedded in the plan, and needs no upload
-    assert found.rows.success_ratio is None
+    assert going_on.rows.success_ratio is None
 
 
 async def test_totals_are_those_that_runs_have_counted(mixed):
@@ -150,8 +157,27 @@ def test_without_a_ledger_there_is_a_clear_error(made, command):
     with pytest.raises(LedgerError, match="no ledger here yet"):
         read_status(made.ledger)
     done = command("batch", "status", made.manifest)
-    assert done.code == 6
+    assert done.code == 2
     assert "no ledger here yet" in done.err
+    assert "MANIFEST.chartsend beside the manifest" in done.err
+
+
+@pytest.mark.parametrize("verb", ["status", "list", "resolve", "report", "verify", "purge"])
+def test_a_manifest_that_was_mistyped_is_wrong_usage_and_no_name_is_told(made, command, verb):
+    done = command("batch", verb, made.folder / "mistyped.jsonl")
+
+    assert done.code == 2
+    assert "there is no manifest" in done.err
+    assert "mistyped" not in done.err
+
+
+def test_a_ledger_that_was_mistyped_is_wrong_usage(made, command):
+    made.add(1).write()
+
+    done = command("batch", "status", made.manifest, "--ledger", made.folder / "mistyped")
+
+    assert done.code == 2
+    assert "no ledger in the directory that --ledger names" in done.err
 
 
 async def test_the_process_that_works_with_it_is_named_until_it_ends(mixed, holder):
@@ -248,6 +274,71 @@ async def test_the_command_shows_the_quota_of_the_profile_and_needs_none(made, c
     assert off.json["quota"]["limit"] is None
     assert without.code == 0
     assert without.json["quota"] is None
+
+
+async def test_of_a_quota_that_is_not_known_to_be_the_batch_s_nothing_is_said(made, command):
+    await made.add(1).plan()
+    elsewhere = made.folder / "elsewhere.toml"
+    elsewhere.write_text('environment = "Production"\n')
+    same = made.folder / "same.toml"
+    same.write_text('environment = "Development"\n')
+
+    without = command("batch", "status", made.manifest)
+    of_another = command("--profile", elsewhere, "batch", "status", made.manifest)
+    of_this_one = command("--profile", same, "batch", "status", made.manifest)
+
+    assert "quota" not in without.out + of_another.out
+    assert "0 of 9,800 requests in 5 min 00 s are used (98% of 10,000, since clocks differ)" in (
+        of_this_one.out
+    )
+
+
+async def test_after_a_killed_run_requests_are_at_least_so_many(mixed):
+    await mixed.settle(totals={"requests": 12, "tokens": 1, "runs": 2, "runs_ended": 1})
+
+    with closing(mixed.reader()) as reader:
+        killed, going_on = (status_of(reader, running_pid=pid) for pid in (None, 7))
+
+    assert (killed.runs_killed, going_on.runs_killed) == (1, 0)
+    lines = list(lines_of(killed))
+    assert any(line.startswith("at least 12 requests, ") and "; 1 token" in line for line in lines)
+    assert any(line.startswith("1 run was cut off") for line in lines)
+    assert not any("at least" in line or "cut off" in line for line in lines_of(going_on))
+
+
+async def test_what_was_already_sent_is_no_rejected_row_for_people(made):
+    await made.add(3).plan()
+    ledger = await SqliteLedger.open(made.ledger, create=False)
+    with closing(made.reader()) as reader:
+        plan = f.read_plan(reader.facts())
+    rejected = {"rejected": {"already_sent": 2, "source_missing": 1}}
+    await ledger.note({f.PLAN: f.packed({**_fields(plan), **rejected})})
+    await ledger.aclose()
+
+    found = read_status(made.ledger)
+    shown = msgspec.structs.replace(found, rows=Rows(rejected=3))
+
+    lines = [" ".join(line.split()) for line in lines_of(shown)]
+    assert "rejected 1" in lines
+    assert "already sent 2 by an earlier batch: nothing to do" in lines
+    assert "1 rejected · 2 already sent" in in_one_line(shown)
+
+
+async def test_no_time_is_told_that_is_none(made):
+    await made.add(1).plan()
+
+    found = read_status(made.ledger, quota=Instant())
+
+    assert found.eta_s == 0
+    assert not any("at least" in line for line in lines_of(found))
+    assert any("1 request to go" in line for line in lines_of(found))
+
+
+class Instant(Seen):
+    """A quota that makes nobody wait."""
+
+    def seconds_for(self, requests: int, *, backfill: bool = False) -> float:
+        return 0.0
 
 
 def _off(profile):

@@ -71,8 +71,19 @@ class Job:
         self.ended.append(ended)
         return ended
 
+    async def plan_only(self, **options):
+        """Plan it, and send nothing."""
+        options = {"to": self.sandbox.info.destination} | options
+        settings = self.settings_of(self.sandbox, quota="off")
+        async with Batch.open(self.manifest, settings, BatchOptions(**options)) as batch:
+            return await batch.plan()
+
+    @property
+    def ledger(self):
+        return self.manifest.with_name(f"{self.manifest.name}.chartsend")
+
     def reader(self):
-        return SqliteReader.open(self.folder / "manifest.jsonl.chartsend")
+        return SqliteReader.open(self.ledger)
 
     def states(self) -> dict[str, int]:
         """Rows by state, those that there are."""

@@ -7,11 +7,12 @@ import hashlib
 import anyio
 import pytest
 
-from chartsend.batch import run as run_module, schedule, unknown
+from chartsend.batch import asking, run as run_module, schedule, unknown
 from chartsend.batch.batch import Batch
 from chartsend.batch.guard import Guard
 from chartsend.batch.options import BatchOptions
 from chartsend.batch.row import State
+from chartsend.batch.sqlite import SqliteLedger
 from chartsend.errors import ConfigError, LedgerLockedError, LostRowError, ManifestError
 
 UPLOAD = 300_000
@@ -158,6 +159,7 @@ async def test_a_file_that_changed_is_not_sent_as_the_same_message(job, monkeypa
 @pytest.mark.parametrize("is_there", [True, False])
 async def test_verify_asks_the_destination(job, monkeypatch, is_there):
     monkeypatch.setattr(unknown, "WAIT_S", 1.0)
+    monkeypatch.setattr(asking, "LEAST_AGE_S", 0.5)
     job.add(2)
     if is_there:
         job.sandbox.fault(on="message", do="swallow", where={"document_id": "D-2"}, then="close")
@@ -233,6 +235,24 @@ async def test_a_row_is_given_up_in_the_end(job, monkeypatch):
     assert ended[2].status == "failed"
     assert ended[2].error.code == "server_unavailable"
     assert job.states() == {"done": 2, "failed": 1}
+
+
+async def test_a_pause_between_runs_takes_no_tries_away(job, monkeypatch):
+    monkeypatch.setattr(schedule, "STEPS_S", (0.1,))
+    job.add(1)
+    job.sandbox.fault(on="message", do="status", status=408, when="after", times=3)
+    await job.plan_only()
+    long_ago_ms = 1_000_000_000_000
+    ledger = await SqliteLedger.open(job.ledger, create=False)
+    await ledger.claim("then", 1, long_ago_ms)
+    await ledger.retry_at(1, "then", next_try_ms=1, attempts=1, error_code="stall_timeout")
+    await ledger.aclose()
+
+    ended = await job.run(give_up_after_s=600, settings={"retry": {"attempts": 1}})
+
+    assert ended[1].status == "accepted"
+    assert ended[1].attempts == 1
+    assert job.states() == {"done": 1}
 
 
 async def test_credentials_that_are_refused_leave_every_row_pending(job):

@@ -16,7 +16,8 @@ def test_nothing_is_said_of_the_first_seconds():
     pace = Pace(10.0)
     steady(pace, 4, 3, 6)
 
-    assert pace.rows_per_s == 0
+    assert pace.rows_per_s is None
+    assert pace.requests_per_s is None
     assert pace.left_s(rows=10, requests=20) is None
 
 

@@ -192,6 +192,22 @@ def test_on_request_a_message_of_unknown_outcome_is_sent_once_more(batch, made, 
     assert sorted(messages()) == ["doc-1", "doc-2", "doc-2"]
 
 
+@pytest.mark.parametrize(("policy", "copies"), [("resend", 2), ("verify", 1)])
+def test_rows_in_doubt_are_decided_although_nothing_else_is_left(
+    batch, made, sandbox, messages, policy, copies
+):
+    job = made(2)
+    sandbox.fault(on="message", do="swallow", then="reset", where={"document_id": "doc-2"})
+    assert batch("run", job.manifest).code == 3
+
+    done = batch("run", job.manifest, "--on-unknown", policy, "--json")
+
+    assert done.code == 0, done.err
+    assert end_of(done)["rows"]["done"] == 2
+    assert "Nothing is left to send." not in done.err
+    assert sorted(messages()) == ["doc-1", *["doc-2"] * copies]
+
+
 def test_what_stops_every_row_leaves_them_pending(batch, made, sandbox, messages):
     job = made(30)
     ident = sandbox.fault(on="message", do="status", status=400, **FOREVER)

@@ -92,7 +92,7 @@ def test_a_second_signal_acts_at_once_and_the_ledger_stays_valid(
     assert len(messages()) == len(set(messages()))
 
 
-def test_killed_it_goes_on(start, arguments, batch, made, sandbox, seen, messages):
+def test_killed_it_goes_on(start, arguments, batch, chartsend, made, sandbox, seen, messages):
     job = made(20)
     sandbox.faults([HELD])
     process = start(*arguments("run", job.manifest, "--concurrency", "4", "--canaries", "0"))
@@ -101,8 +101,17 @@ def test_killed_it_goes_on(start, arguments, batch, made, sandbox, seen, message
     process.kill()
     process.wait(30)
     sandbox.clear_faults()
+    status = json.loads(chartsend("batch", "status", job.manifest, "--json").out)
+    listed = chartsend("batch", "resolve", job.manifest)
+    report = chartsend("batch", "report", job.manifest).out
     again = batch("run", job.manifest, "--json")
 
+    assert 1 <= status["rows"]["in_doubt"] == status["cut_off"] <= 4
+    assert status["rows"]["in_doubt"] + status["rows"]["pending"] == 20
+    assert (status["runs_killed"], status["running_pid"]) == (1, None)
+    assert listed.code == 3
+    assert listed.out.count("in doubt, sent at ") == status["cut_off"]
+    assert "requests: at least " in report
     assert again.code == 3, again.err
     events = [json.loads(line) for line in again.out.splitlines()]
     rows = events[-1]["rows"]
@@ -110,7 +119,9 @@ def test_killed_it_goes_on(start, arguments, batch, made, sandbox, seen, message
     assert 1 <= rows["in_doubt"] <= 4
     told = [event["row"] for event in events if event["event"] == "row"]
     assert sorted(told) == list(range(1, 21)), "those that were taken over have their events too"
-    assert "Taken over from a run that was cut off" in again.err
+    began, _, ended = again.err.partition("20 rows after ")
+    assert "Taken over from a run that was cut off: " in began, "said at the beginning"
+    assert "Taken over" not in ended
     assert len(messages()) == len(set(messages()))
 
 
@@ -225,7 +236,7 @@ def test_in_a_terminal_there_is_a_live_display(terminal, arguments, made, sandbo
     assert code == 0
     text = shown.seen
     assert b"0 of 12 done" in text
-    assert b"rows/s" in text
+    assert b"0.0 rows/s" not in text, "a rate that is not known yet is left out"
     assert text.rstrip().rpartition(b"\x1b[?25h")[1], "the cursor is shown again"
     assert b"12 rows after " in text
 
@@ -253,6 +264,7 @@ def test_ctrl_c_in_a_terminal_asks_first(terminal, arguments, made, sandbox, see
     assert shown.read_until() == 130
     assert 3 <= len(messages()) < 12
     assert b"an error of its own" not in shown.seen
+    assert b"stopping: stopped" not in shown.seen
 
 
 def test_in_a_pipe_there_is_no_escape_sequence(start, arguments, made):

@@ -56,12 +56,19 @@ class Entry:
             a line may have. May hold patient data.
         row: What it says; None when it cannot be read.
         error: Why it cannot be read: `RowRejectedError`, or `PathEscapeError`.
+        header: As `Form.header`.
     """
 
     position: Position
     raw: bytes = field(repr=False)
     row: Row | None = field(repr=False)
     error: TransferError | None
+    header: bytes = b""
+
+    @property
+    def said(self) -> tuple[bytes, ...]:
+        """All that says what the record means, for a hash: a cell means nothing without its column."""
+        return (self.raw, self.header) if self.header else (self.raw,)
 
     @property
     def number(self) -> int:

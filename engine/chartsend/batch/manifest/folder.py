@@ -26,6 +26,7 @@ from .rows import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from contextlib import AbstractContextManager
 
 _COMPARE_BYTES: Final = 1024 * 1024
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -61,7 +62,7 @@ def write_listing(
     target: str | Path,
     *,
     own: Own = _NOTHING,
-    replace: bool = False,
+    turn: AbstractContextManager[bool] | None = None,
 ) -> Listing:
     """List a folder, in order, as a manifest whose root is that folder. Blocks.
 
@@ -73,12 +74,14 @@ def write_listing(
         pattern: What names mean, see `Pattern`; None when they mean nothing. A sidecar says it better.
         target: The manifest to write, 0600. One that is there and the same is left as it is.
         own: What the run itself uses, and is no row.
-        replace: Whether to write over a target that is there and differs.
+        turn: Entered to put the listing in its place, once it is complete: meanwhile nobody else may use
+            the target. Gives whether one that is there and differs may be replaced; None: it may not.
 
     Raises:
         ConfigError: The pattern is wrong.
         ManifestError: The folder is none, or has a part that cannot be listed, or the target cannot
             be written.
+        TransferError: As `turn` says.
     """
     names = None if pattern is None else Pattern(pattern)
     listing = Listing()
@@ -98,7 +101,8 @@ def write_listing(
                 )
             file.flush()
             os.fsync(file.fileno())
-        _put(draft, goal, listing, replace=replace)
+        with turn or contextlib.nullcontext(enter_result=False) as may_replace:
+            _put(draft, goal, listing, replace=may_replace)
     except OSError as exc:
         name = errno.errorcode.get(exc.errno or 0, "an unknown error")
         raise ManifestError(f"the folder's listing cannot be written: {name}") from None

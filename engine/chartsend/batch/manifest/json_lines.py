@@ -20,6 +20,7 @@ class JsonLines:
     def __init__(self, first_offset: int) -> None:
         self.first_offset = first_offset
         self.first_line = 1
+        self.header = b""
 
     def read(self, window: Window, at: int, line: int) -> Record:  # noqa: ARG002  # the line ends it
         """See `Form.read`."""

@@ -188,14 +188,15 @@ class Manifest:
         error: TransferError
         if record.described is None:
             error = RowRejectedError(f"row {position.line} {record.problem}")
-            return Entry(position, record.raw, None, error)
+            return Entry(position, record.raw, None, error, self._form.header)
         try:
-            return Entry(position, record.raw, self._rows.read(record.described), None)
+            row = self._rows.read(record.described)
+            return Entry(position, record.raw, row, None, self._form.header)
         except TransferError as exc:
             exc.message = f"row {position.line}: {exc.message}"
             exc.args = (exc.message,)
             exc.__traceback__ = exc.__context__ = None  # they would keep the row's values
-            return Entry(position, record.raw, None, exc)
+            return Entry(position, record.raw, None, exc, self._form.header)
 
 
 def _no_entry(line: int) -> ManifestError:

@@ -48,6 +48,8 @@ class Form(Protocol):
     """Where the first record may start."""
     first_line: int
     """The number of the line there."""
+    header: bytes
+    """The fields that columns fill, in their order, with commas; empty where records name them."""
 
     def read(self, window: Window, at: int, line: int) -> Record:
         """The record that starts at an offset.

@@ -43,6 +43,7 @@ class Table:
                 self._fields = read_header(line, self.first_line)
             self.first_line += 1
         self._filling = Filling(self._fields)
+        self.header = b",".join(field.name.encode() for field in self._fields)
 
     def read(self, window: Window, at: int, line: int) -> Record:
         """See `Form.read`."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .holding import held
 from .ledger import SqliteLedger
-from .place import ledgers_of_this_user
+from .place import Listed, ledgers_of_this_user, listed_ledgers
 from .reader import SqliteReader
 
 if TYPE_CHECKING:  # the type checker holds both to the port
@@ -18,4 +19,4 @@ if TYPE_CHECKING:  # the type checker holds both to the port
     _LEDGER: type[Ledger] = SqliteLedger
     _READER: type[LedgerReader] = SqliteReader
 
-__all__ = ["SqliteLedger", "SqliteReader", "ledgers_of_this_user"]
+__all__ = ["Listed", "SqliteLedger", "SqliteReader", "held", "ledgers_of_this_user", "listed_ledgers"]

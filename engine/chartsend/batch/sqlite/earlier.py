@@ -7,30 +7,35 @@ document has another identity there.
 from __future__ import annotations
 
 import hmac
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ...errors import InsecureConfigError, LedgerError
 from ..row import State
 from . import failures, keys, mark, place as places, reading, sql
-from .plans import PART, reject_fresh
+from .mark import COMMITS
+from .plans import PART, reject_unsent
 from .records import Found, found
-from .store import counters_of
+from .store import counters_of, head_of
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Generator
 
     from .store import Store
 
 READING: Final = "reading an earlier ledger"
+_MARK_BYTES: Final = 8
 _SENT: Final = frozenset({State.DONE, State.IN_DOUBT, State.REFERENCING})
 
 
 class Earlier:
     """Another ledger, open for reading. Made by `open`; blocking."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, key: bytes) -> None:
         self._connection = connection
+        self._key = key
 
     @classmethod
     def open(cls, directory: str, *, key: bytes, ours: Path) -> Earlier | None:
@@ -51,7 +56,20 @@ class Earlier:
             except BaseException:
                 connection.close()
                 raise
-            return cls(connection)
+            return cls(connection, key)
+
+    def so_far(self) -> str:
+        """A mark of all that it has sent so far: another one whenever that may have changed.
+
+        A message is sent after a commit that says so, and each commit has its number. The end of the
+        chain tells it from a copy that was put back and went on from there.
+
+        Raises:
+            LedgerError: It cannot be read, or is not as it was written.
+        """
+        with failures.told(READING):
+            commits = counters_of(self._connection).get(COMMITS, 0)
+            return f"{commits}:{head_of(self._connection, self._key).link[:_MARK_BYTES].hex()}"
 
     def sent(self, identities: list[bytes]) -> set[bytes]:
         """Those of the identities whose documents were sent there, or may have been.
@@ -74,6 +92,22 @@ class Earlier:
         self._connection.close()
 
 
+@contextmanager
+def told_of(name: str) -> Generator[None]:
+    """Say of failures inside which ledger they are about: not the one that is being written.
+
+    Args:
+        name: Of the other ledger, in words that are safe to log.
+    """
+    try:
+        yield
+    except (LedgerError, InsecureConfigError) as exc:
+        raise type(exc)(
+            f"{name} cannot be asked what it has sent: {exc.message}. Nothing was sent from this one;"
+            " mend the other, or take it off the list, or go on with --send-again, which asks none"
+        ) from exc
+
+
 def _may_be_sent(one: Found) -> bool:
     return one.state in _SENT or (one.work is not None and one.work.maybe_duplicate > 0)
 
@@ -85,6 +119,6 @@ def identities(store: Store, after: bytes) -> list[bytes]:
 
 
 def reject_sent(store: Store, sent: set[bytes]) -> int:
-    """Reject our rows with these identities that were never claimed; how many."""
+    """Reject our rows with these identities that were not sent; how many."""
     text = "an earlier batch sent this document to this receiver, or may have"
-    return sum(reject_fresh(store, one, but=0, code="already_sent", text=text) for one in sorted(sent))
+    return sum(reject_unsent(store, one, code="already_sent", text=text) for one in sorted(sent))

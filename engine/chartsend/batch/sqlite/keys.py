@@ -140,8 +140,33 @@ def remember(directory: Path) -> None:
     sync_directory(home)
 
 
-def remembered() -> Iterator[Path]:
-    """The directories on the user's list, oldest first, whether or not they are still there.
+def forget(directory: Path) -> None:
+    """Take a ledger off the user's list; one that does not stand there is no error.
+
+    Raises:
+        InsecureConfigError: Somebody else could read or change the list.
+        OSError: It cannot be written.
+    """
+    file = state_home() / _LIST
+    if not file.exists():
+        return
+    check_directory(file.parent)
+    check_file(file)
+    with file.open("r+b", buffering=0) as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        at, line = 0, _line(directory)
+        for each in stream.readall().splitlines(keepends=True):
+            if each == line:
+                stream.seek(at)
+                stream.write(b" " * (len(line) - 1))  # blank in its place: no other line can be torn
+            at += len(each)
+        os.fsync(stream.fileno())
+
+
+def remembered() -> Iterator[tuple[int, Path]]:
+    """The directories on the user's list, oldest first, each with the number of its line, from 1.
+
+    They need not be there any more.
 
     Raises:
         InsecureConfigError: Somebody else could read or change the list.
@@ -153,11 +178,11 @@ def remembered() -> Iterator[Path]:
         return
     check_directory(home)
     check_file(file)
-    for line in file.read_bytes().splitlines():
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
         with contextlib.suppress(ValueError):
             directory = json.loads(line)
             if isinstance(directory, str):
-                yield Path(directory)
+                yield number, Path(directory)
 
 
 def _line(directory: Path) -> bytes:

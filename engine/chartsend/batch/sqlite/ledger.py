@@ -6,8 +6,9 @@ with the steps.
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import anyio
 
@@ -19,10 +20,21 @@ from .writer import Writer
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from typing import Literal, Self
 
     from ..row import Claimed, Known, Planned, Recovered, RowReceipt
+
+
+EARLIER: Final = "an earlier ledger"
+
+
+class _Asking(NamedTuple):
+    """Another ledger, and the thread that it is read in."""
+
+    opened: others.Earlier
+    lane: Lane
+    shared: Shared
 
 
 class SqliteLedger:
@@ -88,17 +100,40 @@ class SqliteLedger:
                 return total
             after = last
 
-    async def reject_already_sent(self, earlier: str) -> int:
+    async def sent_so_far(self, earlier: str, *, name: str = EARLIER) -> str | None:
+        """A mark of all that another ledger has sent so far."""
+        async with self._asking(earlier, name) as asking:
+            if asking is None:
+                return None
+            with others.told_of(name):
+                return await asking.lane.run(asking.shared, asking.opened.so_far)
+
+    async def reject_already_sent(self, earlier: str, *, name: str = EARLIER) -> int:
         """Reject rows that another ledger has sent, or may have sent."""
         await self._writer.do(plans.make_index)
+        total, after = 0, plans.FIRST_IDENTITY
+        async with self._asking(earlier, name) as asking:
+            while asking and (identities := await self._writer.do(others.identities, after)):
+                after = identities[-1]
+                with others.told_of(name):
+                    sent = await asking.lane.run(asking.shared, asking.opened.sent, identities)
+                if sent:
+                    total += await self._writer.do(others.reject_sent, sent)
+        return total
+
+    @asynccontextmanager
+    async def _asking(self, earlier: str, name: str) -> AsyncGenerator[_Asking | None]:
+        """Another ledger, open in a thread of its own; None when it can say nothing."""
         lane = Lane(threads=1, name="chartsend-earlier")
         shared = Shared(lambda: None)
         try:
-            opened = await lane.run(shared, self._open_earlier, earlier)
+            with others.told_of(name):
+                opened = await lane.run(shared, self._open_earlier, earlier)
             if opened is None:
-                return 0
+                yield None
+                return
             try:
-                return await self._reject_sent(opened, lane, shared)
+                yield _Asking(opened, lane, shared)
             finally:
                 with anyio.CancelScope(shield=True):
                     await lane.run(shared, opened.close)
@@ -108,15 +143,6 @@ class SqliteLedger:
 
     def _open_earlier(self, earlier: str) -> others.Earlier | None:
         return others.Earlier.open(earlier, key=self._key, ours=self._directory.resolve())
-
-    async def _reject_sent(self, opened: others.Earlier, lane: Lane, shared: Shared) -> int:
-        total, after = 0, plans.FIRST_IDENTITY
-        while identities := await self._writer.do(others.identities, after):
-            after = identities[-1]
-            sent = await lane.run(shared, opened.sent, identities)
-            if sent:
-                total += await self._writer.do(others.reject_sent, sent)
-        return total
 
     async def take_over(self, owner: str, now_ms: int) -> Recovered:
         """Make rows that somebody else had claimed ours to go on with."""

@@ -12,7 +12,7 @@ import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...errors import LedgerCorruptError, LedgerError
 from . import chain, keys, schema, sql
@@ -212,8 +212,22 @@ def _is_below(path: bytes, point: bytes) -> bool:
     return path == point or path.startswith(point.rstrip(b"/") + b"/")
 
 
-def ledgers_of_this_user() -> Iterator[Path]:
-    """Directories of the ledgers that this user has made and that are still there, oldest first.
+class Listed(NamedTuple):
+    """A ledger on this user's list.
+
+    Attributes:
+        number: Of its line there, from 1: what it is called where its path must not be shown.
+        directory: Where it was made.
+        is_there: Whether there is a ledger still.
+    """
+
+    number: int
+    directory: Path
+    is_there: bool
+
+
+def listed_ledgers() -> Iterator[Listed]:
+    """The ledgers that this user has made, oldest first, each once, there or not.
 
     Raises:
         ConfigError: There is no home directory.
@@ -221,7 +235,16 @@ def ledgers_of_this_user() -> Iterator[Path]:
         OSError: It cannot be read.
     """
     seen: set[Path] = set()
-    for directory in keys.remembered():
-        if directory not in seen and Place(directory).is_there:
+    for number, directory in keys.remembered():
+        if directory not in seen:
             seen.add(directory)
-            yield directory
+            yield Listed(number, directory, Place(directory).is_there)
+
+
+def ledgers_of_this_user() -> Iterator[Path]:
+    """Directories of the ledgers that this user has made and that are still there, oldest first.
+
+    Raises:
+        As `listed_ledgers`.
+    """
+    return (each.directory for each in listed_ledgers() if each.is_there)

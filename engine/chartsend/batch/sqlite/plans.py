@@ -13,7 +13,7 @@ from ..row import Known, State
 from . import many, sql
 from .records import NO_IDENTITY, RECORD_COLUMNS, Found, Record, crc_of, crc_of_record, found
 from .schema import has_identity_index
-from .store import BEGUN, is_begun
+from .store import BEGUN, SUM, is_begun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .store import Store
 
 _COLUMNS: Final = (*RECORD_COLUMNS, "crc")
+_UNSENT: Final = frozenset({State.QUEUED, State.UPLOADED, State.RETRY_AT})
+"""States of a row of which provably nothing is in a chart, and which may still be sent."""
 PART: Final = 2000
 """Rows that are looked at in one step, so that others can be made in between."""
 
@@ -40,7 +42,7 @@ def plan(store: Store, rows: Sequence[Planned], facts: Mapping[str, str | None])
     if len(planned) != len(rows):
         raise ValueError("a row was planned twice at once")
     held = _held(store, sorted(planned))
-    replaced = [one for one in rows if one.row not in held or _is_replaceable(held[one.row])]
+    replaced = [one for one in rows if one.row not in held or _is_replaceable(held[one.row], one)]
     kept = planned.keys() - {one.row for one in replaced}
     for row in sorted(kept):
         _refuse_change(held[row], planned[row])
@@ -78,6 +80,7 @@ def _replace(store: Store, replaced: Sequence[Planned], held: Mapping[int, Found
     for old in (held[one.row] for one in replaced if one.row in held):
         store.count_state(old.state, -1)
         store.add(BEGUN, -is_begun(old))
+        _count_upload(store, old)
     gone = [one.row for one in replaced if one.row in held]
     many.delete(store.connection, "work", "row", gone)
     many.delete(store.connection, "rejects", "row", gone)
@@ -91,13 +94,19 @@ def _replace(store: Store, replaced: Sequence[Planned], held: Mapping[int, Found
         store.cursor = first - 1
 
 
-def _is_replaceable(old: Found) -> bool:
-    """Whether nothing of a row can be in a chart, and nobody works on it."""
+def _is_replaceable(old: Found, new: Planned) -> bool:
+    """Whether nothing of a row can be in a chart, nobody works on it, and nothing is lost with it."""
     if old.state is State.REJECTED:
         return True
-    if old.state not in {State.QUEUED, State.FAILED}:
+    is_another = old.record.content != new.content
+    if old.state not in (_UNSENT if is_another else {State.QUEUED}) | {State.FAILED}:
         return False
     return old.work is None or (old.work.owner is None and not old.work.maybe_duplicate)
+
+
+def _count_upload(store: Store, gone: Found) -> None:
+    """A file that was uploaded for a row, and that nothing will refer to."""
+    store.add(f"{SUM}orphans", int(gone.work is not None and gone.work.reference_url is not None))
 
 
 def _record(one: Planned) -> Record:
@@ -136,18 +145,23 @@ def _reject_same(store: Store, identity: bytes) -> int:
         return 0
     kept = found(lines[0]).record.row
     text = f"the same document for the same receiver as row {kept}"
-    return reject_fresh(store, identity, but=kept, code="duplicate_id", text=text)
+    return _reject(store, sql.FRESH_OF_IDENTITY, identity, but=kept, code="duplicate_id", text=text)
 
 
-def reject_fresh(store: Store, identity: bytes, *, but: int, code: str, text: str) -> int:
-    """Reject the rows of an identity that were never claimed, except one; how many."""
+def reject_unsent(store: Store, identity: bytes, *, code: str, text: str) -> int:
+    """Reject the rows of an identity that nobody has and that cannot be in a chart; how many."""
+    return _reject(store, sql.UNSENT_OF_IDENTITY, identity, but=0, code=code, text=text)
+
+
+def _reject(store: Store, statement: str, identity: bytes, *, but: int, code: str, text: str) -> int:
     count, after = 0, 0
-    while lines := store.select(sql.FRESH_OF_IDENTITY, (identity, after, but, PART)):
-        fresh = [found(line) for line in lines]
-        for one in fresh:
+    while lines := store.select(statement, (identity, after, but, PART)):
+        some = [found(line) for line in lines]
+        for one in some:
+            _count_upload(store, one)
             store.put(one, State.REJECTED, None)
-        store.reject((one.record.row, code, text) for one in fresh)
-        count, after = count + len(fresh), fresh[-1].record.row
+        store.reject((one.record.row, code, text) for one in some)
+        count, after = count + len(some), some[-1].record.row
     return count
 
 

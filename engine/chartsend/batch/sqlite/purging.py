@@ -21,7 +21,10 @@ _PART: Final = 1000
 
 
 def purge(store: Store, before_ms: int, after: int) -> tuple[int, int | None]:
-    """Empty those of the next receipts that were settled before then; how many, and where to go on."""
+    """Empty those of the next receipts that were settled before then; how many, and where to go on.
+
+    Receipts of rows that are pending or in doubt are no such receipts, however old.
+    """
     lines = [(line[0], line[1]) for line in store.select(sql.FULL_ENTRIES, (after, _PART))]
     old = [
         (chain.digest(body), seq)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from ..row import State
+from ..row import PENDING, State
 from .chain import STATUS, Entry
 from .records import FOUND_COLUMNS
 
@@ -86,15 +86,20 @@ IDENTITIES: Final = (
 )
 _IS_FRESH: Final = f"(rows.state = {int(State.QUEUED)} AND work.row IS NULL)"
 """Whether a row was never claimed."""
+_IS_UNSENT: Final = (
+    f"(rows.state IN ({int(State.QUEUED)}, {int(State.UPLOADED)}, {int(State.RETRY_AT)})"
+    " AND (work.row IS NULL OR (work.owner IS NULL AND work.maybe_duplicate = 0)))"
+)
+"""Whether provably nothing of a row is in a chart, and nobody has it."""
 KEPT_OF_IDENTITY: Final = (
     f"SELECT {FOUND_COLUMNS} {_JOINED} WHERE rows.identity = ? AND rows.state <> {int(State.REJECTED)}"
     f" ORDER BY {_IS_FRESH}, rows.row LIMIT 1"
 )
-FRESH_OF_IDENTITY: Final = (
-    f"SELECT {FOUND_COLUMNS} {_JOINED}"
-    f" WHERE rows.identity = ? AND rows.row > ? AND rows.row <> ? AND {_IS_FRESH}"
-    " ORDER BY rows.row LIMIT ?"
+_OF_IDENTITY: Final = (
+    f"SELECT {FOUND_COLUMNS} {_JOINED} WHERE rows.identity = ? AND rows.row > ? AND rows.row <> ?"
 )
+FRESH_OF_IDENTITY: Final = f"{_OF_IDENTITY} AND {_IS_FRESH} ORDER BY rows.row LIMIT ?"
+UNSENT_OF_IDENTITY: Final = f"{_OF_IDENTITY} AND {_IS_UNSENT} ORDER BY rows.row LIMIT ?"
 ROWS_WITH_IDENTITY: Final = f"SELECT {FOUND_COLUMNS} {_JOINED} WHERE rows.identity = ? ORDER BY rows.row"
 
 
@@ -118,9 +123,13 @@ ENTRIES_BY_ROW: Final = (
     f" SELECT row, seq, status FROM receipts INDEXED BY receipts_other WHERE status <> {_ACCEPTED}"
     " ORDER BY 1, 2"
 )
+_OPEN_STATES: Final = ", ".join(str(int(state)) for state in sorted({*PENDING, State.IN_DOUBT}))
 FULL_ENTRIES: Final = (
-    "SELECT seq, body FROM receipts WHERE seq > ? AND body IS NOT NULL ORDER BY seq LIMIT ?"
+    "SELECT seq, body FROM receipts WHERE seq > ? AND body IS NOT NULL AND NOT EXISTS"
+    f" (SELECT 1 FROM rows WHERE rows.row = receipts.row AND rows.state IN ({_OPEN_STATES}))"
+    " ORDER BY seq LIMIT ?"
 )
+"""Receipts that say something still, but those of rows about which somebody has to decide."""
 EMPTY_ENTRY: Final = "UPDATE receipts SET body = NULL, digest = ? WHERE seq = ?"
 
 # An accepted receipt is its row's last one: nothing is sent after it.

@@ -7,11 +7,13 @@ however many rows there are.
 from __future__ import annotations
 
 import itertools
+import os
 from typing import TYPE_CHECKING, Final
 
 from ...aio import Lane, Shared
 from ...batch.sqlite import SqliteReader
-from ...batch.status import status_of
+from ...batch.status import running_pid, status_of
+from .listing import ALREADY_SENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -64,15 +66,28 @@ class Counting:
             raise RuntimeError("the reader is not open")
         return self._opened
 
-    async def status(self) -> BatchStatus:
-        """How far the batch is."""
-        return await self.lane.run(self._shared, lambda: status_of(self.reader, running_pid=None))
+    async def status(self, *, is_running: bool) -> BatchStatus:
+        """How far the batch is.
+
+        Args:
+            is_running: Whether this process sends its rows now. Otherwise nobody does, unless another
+                process has the ledger.
+        """
+
+        def read() -> BatchStatus:
+            pid = running_pid(self._directory)
+            if pid == os.getpid() and not is_running:
+                pid = None  # we have the ledger, and send nothing
+            return status_of(self.reader, running_pid=pid)
+
+        return await self.lane.run(self._shared, read)
 
     async def first_rejected(self, limit: int) -> tuple[tuple[int, str, str], ...]:
-        """The first rejected rows: number, error code, text."""
+        """The first rejected rows: number, error code, text; what was already sent is none of them."""
 
         def first() -> tuple[tuple[int, str, str], ...]:
-            return tuple(itertools.islice(self.reader.rejects(), limit))
+            wanted = (one for one in self.reader.rejects() if one[1] != ALREADY_SENT)
+            return tuple(itertools.islice(wanted, limit)) if limit else ()
 
         return await self.lane.run(self._shared, first)
 

@@ -13,6 +13,7 @@ from ...errors import LedgerError
 from ...settings.quantity import show_seconds, show_size
 from ..progress import say
 from .pace import Pace
+from .words import verb
 
 if TYPE_CHECKING:
     from ...batch.run import Runner
@@ -64,7 +65,7 @@ class Flow:
         if now_s - self._counted_s >= COUNT_EVERY_S:
             self._counted_s = now_s
             with contextlib.suppress(LedgerError):  # whoever writes it will say so
-                self._status = await self._counting.status()
+                self._status = await self._counting.status(is_running=True)
             self._pace.note(now_s, rows=self.settled, requests=self._requests)
         if self._status is None:
             return
@@ -81,9 +82,9 @@ class Flow:
             "progress",
             rows=status.rows,
             waiting=status.waiting,
-            rows_per_s=round(self._pace.rows_per_s, 2),
+            rows_per_s=_rounded(self._pace.rows_per_s),
             requests=self._requests,
-            requests_per_s=round(self._pace.requests_per_s, 2),
+            requests_per_s=_rounded(self._pace.requests_per_s),
             quota_per_s=round(self._quota_per_s, 2) or None,
             requests_left=status.requests_left,
             left_s=self._left_s(status),
@@ -117,11 +118,10 @@ class Flow:
         how += [f"{rows.failed:,} failed"] if rows.failed else []
         how += [f"{rows.in_doubt:,} in doubt"] if rows.in_doubt else []
         how += [f"{rows.pending:,} to go"]
-        how += [f"{status.waiting:,} of them wait for their next try"] if status.waiting else []
-        quota = f" of {self._quota_per_s:.1f}" if self._quota_per_s else ""
+        waits = verb(status.waiting, "waits for its", "wait for their")
+        how += [f"{status.waiting:,} of them {waits} next try"] if status.waiting else []
         fast = [
-            f"{self._pace.rows_per_s:.1f} rows/s",
-            f"{self._pace.requests_per_s:.1f}{quota} requests/s",
+            *self._rates(),
             show_size(status.bytes),
             show_seconds(time.monotonic() - self.began_s),
         ]
@@ -129,5 +129,26 @@ class Flow:
         fast += [f"about {show_seconds(left_s)} left"] if left_s else []
         lines = [" · ".join(how), " · ".join(fast)]
         lines += [f"waiting for: {', '.join(self._waiting_for)}"] if self._waiting_for else []
-        lines += [f"stopping: {self._runner.reason}"] if self._runner.reason else []
+        lines += self._asked_again()
+        lines += [f"no more rows are taken: {self._runner.reason}"] if self._runner.reason else []
         return lines
+
+    def _asked_again(self) -> list[str]:
+        """Why a run goes on that has nothing left to send: a document may still be on its way."""
+        unknown = self._runner.unknown
+        in_s = None if unknown is None else unknown.asks_again_in_s
+        if in_s is None:
+            return []
+        return [f"rows in doubt were not there yet; asking again in {show_seconds(in_s)}"]
+
+    def _rates(self) -> list[str]:
+        """Speeds, once they are known."""
+        rows_per_s, requests_per_s = self._pace.rows_per_s, self._pace.requests_per_s
+        if rows_per_s is None or requests_per_s is None:
+            return []
+        quota = f" of {self._quota_per_s:.1f}" if self._quota_per_s else ""
+        return [f"{rows_per_s:.1f} rows/s", f"{requests_per_s:.1f}{quota} requests/s"]
+
+
+def _rounded(speed: float | None) -> float | None:
+    return None if speed is None else round(speed, 2)

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from .looking import Place, reading_options
+from .words import counted
 
 if TYPE_CHECKING:
     from ...batch.listing import Listed
 
+ALREADY_SENT: Final = "already_sent"
 WORDS: Final = ("done", "failed", "in_doubt", "rejected", "pending")
 
 _EPILOG = """\b
@@ -39,11 +41,14 @@ def list_rows(**given: Any) -> None:
     """List rows in the order of the manifest, with what became of each."""
     from ...batch.listing import list_rows as rows_of  # noqa: PLC0415  # help stays fast
     from ...batch.sqlite import SqliteReader  # noqa: PLC0415
+    from ...batch.status import running_pid  # noqa: PLC0415
     from .writing import Writer  # noqa: PLC0415
 
     place = Place.of(given)
+    is_running = running_pid(place.ledger) is not None
     with contextlib.closing(SqliteReader.open(place.ledger)) as reader, place.names(reader) as names:
-        rows = itertools.islice(rows_of(reader, names, given["state"]), given["limit"])
+        found = rows_of(reader, names, given["state"], is_running=is_running)
+        rows = itertools.islice(found, given["limit"])
         with Writer() as out:
             for row in rows:
                 out.write(_json(row) if given["as_json"] else _line(row))
@@ -58,12 +63,17 @@ def _json(row: Listed) -> str:
 def _line(row: Listed) -> str:
     from ..show import printable  # noqa: PLC0415
 
-    parts = [f"row {row.row}", f"{row.state.replace('_', ' '):<8}"]
+    is_known = row.error_code == ALREADY_SENT
+    state = "already sent" if is_known else row.state.replace("_", " ")
+    parts = [f"row {row.row}", f"{state:<8}"]
     if row.state == "pending":
         parts.append(row.step)
     parts += [printable(each) for each in (row.source, row.document_id) if each is not None]
     if row.error is not None:
-        parts.append(f"{printable(row.error)} [{row.error_code}]")
+        error = row.error.removeprefix(f"row {row.row}: ")
+        parts.append(f"{printable(error)} [{row.error_code}]")
+    if row.maybe_duplicate:
+        parts.append(f"sent again {counted(row.maybe_duplicate, 'time')}: perhaps twice in the chart")
     if row.is_purged:
         parts.append("what its receipt said was purged")
     return "  ".join(parts)

@@ -6,13 +6,14 @@ The one rule: they need the manifest's name and nothing else; what a run was tol
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import click
 
-from ...errors import ManifestError
+from ...errors import ConfigError, ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -89,10 +90,31 @@ class Place:
 
     @property
     def ledger(self) -> Path:
-        """Directory of the ledger."""
+        """Directory of the ledger.
+
+        Raises:
+            ConfigError: There is none: most often a name was mistyped.
+        """
         from ...batch.where import ledger_of  # noqa: PLC0415  # help stays fast
 
-        return self.given_ledger or ledger_of(self.manifest)
+        ledger = self.given_ledger or ledger_of(self.manifest)
+        if not os.path.lexists(ledger):
+            raise ConfigError(self._missing())
+        return ledger
+
+    def _missing(self) -> str:
+        """What was looked for, and not found. No name in it: it goes to stderr."""
+        if self.given_ledger is not None:
+            return "there is no ledger in the directory that --ledger names: check its name"
+        if not os.path.lexists(self.manifest):
+            return (
+                "there is no manifest of that name, and no ledger MANIFEST.chartsend beside it: check"
+                " the name; a ledger that lies elsewhere is named with --ledger DIR"
+            )
+        return (
+            "there is no ledger here yet (MANIFEST.chartsend beside the manifest): `batch plan` or"
+            " `batch run` makes one; one that lies elsewhere is named with --ledger DIR"
+        )
 
     def open_manifest(self) -> Manifest:
         """Open the manifest, or the listing of a folder.

@@ -17,7 +17,7 @@ import click
 from ...batch.facts import STARTED
 from ...batch.manifest.folder import write_listing
 from ...batch.options import BatchOptions
-from ...batch.sqlite import SqliteReader
+from ...batch.sqlite import SqliteReader, held
 from ...batch.where import ledger_of, listing_of
 from ...description import merge
 from ...disk.own import Own
@@ -124,13 +124,12 @@ def _manifest(given: Given, ledger: Path, own: Own) -> tuple[Path, str | None]:
         )
     folder = _with_name(given.manifest)
     target = listing_of(ledger)
-    has_begun = _has_begun(ledger)
     say("Listing the folder.")
-    listing = write_listing(folder, given.pattern, target, own=own, replace=not has_begun)
+    listing = write_listing(folder, given.pattern, target, own=own, turn=_turn(ledger))
     left_out = left_out_words(listing.skipped.counts)
     if left_out:
         say(f"Left out: {left_out}.")
-    if listing.differs and has_begun:
+    if listing.differs and not listing.is_written:
         say(
             "The folder, its sidecars or --pattern changed since sending began: this batch goes on with"
             " what was listed then. What came later needs a ledger of its own (--ledger DIR); what was"
@@ -144,9 +143,23 @@ def _with_name(manifest: Path) -> Path:
     return Path(os.path.abspath(manifest)) if manifest.is_dir() else manifest  # noqa: PTH100  # no links
 
 
+@contextlib.contextmanager
+def _turn(ledger: Path) -> Generator[bool]:
+    """Hold a ledger, so that no other start of this batch reads the listing meanwhile, or replaces it.
+
+    Gives whether the listing may change: not once something was sent.
+
+    Raises:
+        LedgerLockedError: Another process works with the ledger.
+        LedgerError: It cannot be kept there.
+    """
+    with held(ledger):
+        yield not _has_begun(ledger)
+
+
 def _has_begun(ledger: Path) -> bool:
     """Whether something may have been sent from a ledger, so that its rows must stay as they are."""
-    if not ledger.exists():
+    if not (ledger / "ledger.db").exists():
         return False
     try:
         with contextlib.closing(SqliteReader.open(ledger)) as reader:

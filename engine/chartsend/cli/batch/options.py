@@ -15,7 +15,7 @@ import click
 from ...errors import ConfigError
 from ...settings.quantity import parse_duration
 from ..describe import description_options
-from ..options import Duration, Size, complete_destination
+from ..options import Duration, Size, complete_destination, workers_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +80,7 @@ _OPTIONS: Final = (
         metavar="N",
         help="Sends at a time.  [default: 16]",
     ),
+    workers_option,
     click.option("--deadline", type=Duration(), default="1h", show_default=True, help="For each row."),
     click.option("--embed-up-to", type=Size(), help="Embed up to this size.  [default: 200KB]"),
     click.option(
@@ -141,6 +142,7 @@ class Given:
     form: Literal["jsonl", "csv"] | None
     pattern: str | None
     concurrency: int | None
+    workers: int
     deadline: float
     embed_up_to: int | None
     on_unknown: Literal["hold", "verify", "resend"]

@@ -47,25 +47,24 @@ class Pace:
             self._samples.popleft()
 
     @property
-    def rows_per_s(self) -> float:
-        """Rows settled a second."""
+    def rows_per_s(self) -> float | None:
+        """Rows settled a second; None in the first seconds."""
         return self._speed(lambda sample: sample.rows)
 
     @property
-    def requests_per_s(self) -> float:
-        """Requests a second."""
+    def requests_per_s(self) -> float | None:
+        """Requests a second; None in the first seconds."""
         return self._speed(lambda sample: sample.requests)
 
     def left_s(self, *, rows: int, requests: float) -> float | None:
         """Seconds that so many rows and requests will take; None while that cannot be told."""
         by_quota_s = requests / self._quota_per_s if self._quota_per_s else 0.0
-        if not self.rows_per_s:
-            return None
-        return max(by_quota_s, rows / self.rows_per_s)
+        speed = self.rows_per_s
+        return max(by_quota_s, rows / speed) if speed else None
 
-    def _speed(self, of: Callable[[_Sample], int]) -> float:
+    def _speed(self, of: Callable[[_Sample], int]) -> float | None:
         if not self._samples:
-            return 0.0
+            return None
         first, last = self._samples[0], self._samples[-1]
         seconds = last.at_s - first.at_s
-        return (of(last) - of(first)) / seconds if seconds >= SHORTEST_S else 0.0
+        return (of(last) - of(first)) / seconds if seconds >= SHORTEST_S else None

@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ...redox.limits import RECOMMENDED_EMBED_BYTES
 from ...settings import parse_quota
 from ...settings.quantity import show_seconds, show_size
+from .listing import ALREADY_SENT
+from .rejects import REJECTED
+from .words import counted, verb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ...batch.facts import BatchPlan
     from ...batch.status import Rows
     from ...settings import Settings
+    from .trial import Lacking
 
 UPLOAD_REQUESTS: Final = 2
+DUPLICATE: Final = "duplicate_id"
 A_MILLION: Final = 1_000_000
 WORTH_HOURS: Final = 0.1
 """From here on a time is told: the first minutes' requests may all go at once."""
@@ -33,25 +38,42 @@ class Line(NamedTuple):
     remark: str = ""
 
 
-def figures(plan: BatchPlan, rows: Rows, *, where: str) -> Iterator[Line]:
+def figures(
+    plan: BatchPlan, rows: Rows, *, where: str, lacking: Lacking | None = None
+) -> Iterator[Line]:
     """The figures, in the order in which they are shown.
 
     Args:
         plan: What is planned.
         rows: What became of them so far.
         where: Where a person finds why rows were rejected; may be empty.
+        lacking: Of a trial: the rows for which something was made up.
     """
     yield Line("rows", f"{plan.rows:,}")
     yield Line("accepted", f"{plan.accepted:,}", show_size(plan.size_bytes))
     for route, count in plan.by_route.items():
         yield Line(f"  {route}", f"{count:,}")
+    if lacking is not None and lacking.rows:
+        yield Line("  made up for", f"{lacking.rows:,}", "a real run would reject these")
     yield Line("requests", f"{plan.requests:,}", _time(plan.hours))
     yield from _so_far(rows)
-    rejected = sum(plan.rejected.values())
+    rejected = others_of(plan)
     yield Line("rejected", f"{rejected:,}", where if rejected else "")
-    remarks = {"duplicate_id": "as in an earlier row", "already_sent": "by an earlier batch"}
-    for code, count in sorted(plan.rejected.items(), key=lambda each: -each[1]):
-        yield Line(f"  {code}", f"{count:,}", remarks.get(code, ""))
+    for code, count in _reasons(plan):
+        yield Line(f"  {code}", f"{count:,}", "as in an earlier row" if code == DUPLICATE else "")
+    if plan.already_sent:
+        yield Line("already sent", f"{plan.already_sent:,}", "by an earlier batch: nothing to do")
+
+
+def others_of(plan: BatchPlan) -> int:
+    """Rows that were rejected, and that no earlier batch has sent."""
+    return sum(plan.rejected.values()) - plan.already_sent
+
+
+def _reasons(plan: BatchPlan) -> list[tuple[str, int]]:
+    """Why rows were rejected, the most frequent first; what was already sent is no fault."""
+    others = [(code, count) for code, count in plan.rejected.items() if code != ALREADY_SENT]
+    return sorted(others, key=lambda each: -each[1])
 
 
 def _so_far(rows: Rows) -> Iterator[Line]:
@@ -70,13 +92,19 @@ def _time(hours: float) -> str:
 
 def in_one_line(plan: BatchPlan, *, where: str) -> str:
     """A plan in one sentence, for the beginning of a run; arguments as above."""
-    rejected = sum(plan.rejected.values())
+    rejected = others_of(plan)
     time = _time(plan.hours)
     return (
-        f"Planned: {plan.accepted:,} of {plan.rows:,} rows ({show_size(plan.size_bytes)}) in"
-        f" {plan.requests:,} requests"
+        f"Planned: {plan.accepted:,} of {counted(plan.rows, 'row')} ({show_size(plan.size_bytes)}) in"
+        f" {counted(plan.requests, 'request')}"
         + (f", {time}" if time else "")
-        + (f"; {rejected:,} rejected{where and f', {where}'}." if rejected else ".")
+        + (f"; {rejected:,} rejected{where and f', {where}'}" if rejected else "")
+        + (
+            f"; {plan.already_sent:,} already sent by an earlier batch (nothing to do)"
+            if plan.already_sent
+            else ""
+        )
+        + "."
     )
 
 
@@ -93,8 +121,9 @@ def advice(plan: BatchPlan, settings: Settings, *, to: str | None) -> Iterator[s
     if uploads and quota is not None:
         requests, window_s = quota
         per_s = requests / window_s / UPLOAD_REQUESTS
+        what = verb(uploads, "of these rows is an upload", "of these rows are uploads")
         yield (
-            f"{uploads:,} of these rows are uploads, of {UPLOAD_REQUESTS} requests each. The quota,"
+            f"{uploads:,} {what}, of {UPLOAD_REQUESTS} requests each. The quota,"
             f" {requests:,} requests in {window_s:.0f} s for one address, moves at most {per_s:.1f}"
             f" uploads a second: {A_MILLION:,} take {A_MILLION / per_s / 3600:.1f} h."
         )
@@ -116,17 +145,62 @@ def _savings(plan: BatchPlan, settings: Settings, *, most_bytes: int) -> Iterato
                 f" {show_size(RECOMMENDED_EMBED_BYTES)}, so ask the receiver first."
             )
         saved = count
-        less = f"{count:,} {'request' if count == 1 else 'requests'}"
+        less = counted(count, "request")
         if plan.hours >= WORTH_HOURS:
             less += f" and {show_seconds(plan.hours * 3600 * count / plan.requests)}"
         yield f"  --embed-up-to {limit_bytes // 1_000}KB would save {less}"
 
 
-def rejected_lines(rejected: Iterable[tuple[int, str, str]]) -> Iterator[str]:
-    """Why rows were rejected: row, error code and text of each."""
+def reasons_line(plan: BatchPlan) -> Iterator[str]:
+    """Why rows were rejected, with counts, in one line; none without any."""
+    reasons = ", ".join(f"{code} ({count:,})" for code, count in _reasons(plan))
+    if reasons:
+        yield f"Rejected: {reasons}."
+
+
+def rejected_lines(
+    plan: BatchPlan, rejected: Sequence[tuple[int, str, str]], *, is_trial: bool
+) -> Iterator[str]:
+    """Why rows were rejected: row, error code and text of the first ones, and how many more there are.
+
+    Args:
+        plan: What is planned.
+        rejected: The first rejected rows.
+        is_trial: Whether no file will say it of the others.
+    """
     for row, code, text in rejected:
         named = text if text.startswith(f"row {row}") else f"row {row}: {text}"
         yield f"rejected: {named} [{code}]"
+    more = others_of(plan) - len(rejected)
+    if more > 0:
+        where = (
+            "a plan with a profile, without --sandbox, writes all of them to a file"
+            if is_trial
+            else f"all of them stand in {REJECTED} in the ledger's directory"
+        )
+        yield f"rejected: and {counted(more, 'row')} more; {where}"
+
+
+def made_up_line(lacking: Lacking) -> Iterator[str]:
+    """What a trial made up, and for how many rows; nothing where no row needs it."""
+    if lacking.rows:
+        fields = ", ".join(lacking.fields)
+        rows = counted(lacking.rows, "row")
+        yield (
+            f"Made up (Marla Quillfeather, MR 0000991234): {rows} {verb(lacking.rows, 'lacks', 'lack')}"
+            f" {fields}. A real run would reject {verb(lacking.rows, 'it', 'them')}, unless its"
+            " profile's [document] or options say it."
+        )
+
+
+def only_sent_already(rejected: int, already_sent: int, failed: int = 0) -> Iterator[str]:
+    """The words for exit code 1 where nothing is to be corrected."""
+    if already_sent and already_sent == rejected and not failed:
+        yield (
+            f"{counted(already_sent, 'row')} {verb(already_sent, 'was', 'were')} sent by an earlier"
+            " batch already: nothing to do. Exit code 1 says that rows of this manifest were not sent"
+            " from it; --send-again sends them once more."
+        )
 
 
 def rendered(lines: Iterable[Line]) -> str:

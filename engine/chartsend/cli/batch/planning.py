@@ -17,8 +17,9 @@ from ...errors import ConfigError
 from ..exits import ACCEPTED, NO_SOURCE, SOME_FAILED
 from ..progress import make_bar, say
 from .opening import ready
-from .plan_text import advice, figures, rejected_lines, rendered
+from .plan_text import advice, figures, made_up_line, only_sent_already, rejected_lines, rendered
 from .preparing import Preparing, plan_fields
+from .trial import Lacking, lacking
 from .watch import Watch, leave_if_stuck
 from .writing import Writer
 
@@ -36,6 +37,7 @@ class Planning:
         self._asked = asked
         self._given = given
         self._prepared: Prepared | None = None
+        self._lacking = Lacking()
 
     def run(self) -> int:
         """Do it, and give the exit code.
@@ -51,6 +53,8 @@ class Planning:
         return code
 
     def _planned(self, given: Ready) -> int:
+        if given.is_trial:
+            self._lacking = lacking(given, self._given)
         bar = make_bar()
         preparing = Preparing(self._given, bar)
 
@@ -73,12 +77,17 @@ class Planning:
         plan = prepared.plan
         with Writer() as out:
             if self._given.as_json:
-                fields = plan_fields(prepared, is_trial=given.is_trial)
+                fields = plan_fields(prepared, is_trial=given.is_trial, made_up_rows=self._lacking.rows)
                 out.write(msgspec.json.encode(fields).decode())
                 return
             where = "" if prepared.rejected is None or given.is_trial else f"see {prepared.rejected}"
-            out.write(rendered(figures(plan, prepared.status.rows, where=where)), end="")
-            for line in rejected_lines(prepared.first_rejected):
+            shown = figures(plan, prepared.status.rows, where=where, lacking=self._lacking)
+            out.write(rendered(shown), end="")
+            for line in made_up_line(self._lacking):
+                out.write(line)
+            for line in rejected_lines(plan, prepared.first_rejected, is_trial=given.is_trial):
+                out.write(line)
+            for line in only_sent_already(sum(plan.rejected.values()), plan.already_sent):
                 out.write(line)
             for line in advice(plan, given.settings, to=given.options.to):
                 out.write(line)

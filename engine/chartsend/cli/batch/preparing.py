@@ -14,7 +14,9 @@ from ...batch.row import State
 from ..progress import say
 from ..show import encodable
 from .counting import Counting
+from .plan_text import others_of
 from .rejects import write_rejected
+from .words import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +37,8 @@ class Prepared(NamedTuple):
     Attributes:
         plan: The plan.
         rejected: The file that says which rows were rejected and why; None when none was.
-        first_rejected: The first few of them: row, error code, text.
+        first_rejected: The first few of them: row, error code, text; without those that an earlier
+            batch has sent.
         status: How far the batch is.
         news: What a person should hear.
     """
@@ -76,8 +79,8 @@ class Preparing:
             plan = await batch.plan(again=frozenset({State.REJECTED}), on_progress=self._note)
         async with Counting(batch.directory) as counting:
             rejected = await write_rejected(counting.reader, batch.directory, counting.lane)
-            first = await counting.first_rejected(FEW)
-            status = await counting.status()
+            first = await counting.first_rejected(min(FEW, others_of(plan)))
+            status = await counting.status(is_running=False)
         news = tuple(dict.fromkeys(batch.news))
         for line in news:
             say(line)
@@ -97,15 +100,16 @@ class Preparing:
 
     def _line(self, now_s: float) -> str:
         speed = self._rows / max(now_s - self._began_s, 0.001)
-        return f"planning: {self._rows:,} rows gone over, {speed:,.0f} a second"
+        return f"planning: {counted(self._rows, 'row')} gone over, {speed:,.0f} a second"
 
 
-def plan_fields(prepared: Prepared, *, is_trial: bool) -> dict[str, Any]:
+def plan_fields(prepared: Prepared, *, is_trial: bool, made_up_rows: int = 0) -> dict[str, Any]:
     """A plan as programs get it.
 
     Args:
         prepared: The plan.
         is_trial: Whether the file with the rejected rows will be gone.
+        made_up_rows: Rows that a real run would reject, since a trial made up what they lack.
     """
     plan = prepared.plan
     fields: dict[str, Any] = msgspec.to_builtins(plan, str_keys=True)
@@ -114,6 +118,7 @@ def plan_fields(prepared: Prepared, *, is_trial: bool) -> dict[str, Any]:
         **fields,
         "duplicates": plan.duplicates,
         "already_sent": plan.already_sent,
+        "made_up_rows": made_up_rows,
         "rejected_file": file,
         "so_far": msgspec.to_builtins(prepared.status.rows),
         "news": prepared.news,

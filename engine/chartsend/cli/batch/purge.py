@@ -14,6 +14,7 @@ from ...errors import ConfigError
 from ...settings.quantity import parse_duration
 from ..progress import say
 from .looking import Place, place_options
+from .words import counted, verb
 
 _DAYS: Final = re.compile(r"([0-9]{1,5}) ?d")
 
@@ -23,12 +24,13 @@ Examples:
       what receipts of more than 60 days ago say: log ids, references, hashes, errors
   chartsend batch purge tonight.jsonl --older-than 0d
   chartsend batch purge tonight.jsonl --all
-      the whole ledger, when nothing is pending or in doubt
+      the whole ledger, when nothing is pending or in doubt, or nothing was sent
 
 \b
 Redox keeps payloads for 60 days; log ids of earlier sends lead nowhere. Rows, states and the
-chain of receipts stay, and `batch verify` still proves them. With --all nobody knows any more
-what was sent, and a later batch does not recognise it either.
+chain of receipts stay, and `batch verify` still proves them; so does what is known of rows
+that are pending or in doubt. With --all nobody knows any more what was sent, and a later
+batch does not recognise it either.
 """
 
 
@@ -68,4 +70,5 @@ def purge(**given: Any) -> None:
         say("The ledger is removed. What was sent is no longer known here.")
         return
     count = anyio.run(forget_receipts, place.ledger, KEPT_S if older_than_s is None else older_than_s)
-    say(f"{count:,} receipts were emptied; their places in the chain stay.")
+    were = verb(count, "was", "were")
+    say(f"{counted(count, 'receipt')} {were} emptied; the chain keeps every place.")

@@ -40,19 +40,21 @@ def report(**given: Any) -> None:
     Right at any time: while it runs, after a crash, after the last row.
     """
     from ...batch.sqlite import SqliteReader  # noqa: PLC0415  # help stays fast
+    from ...batch.status import running_pid  # noqa: PLC0415
     from .reporting import csv_of, lines_of  # noqa: PLC0415
     from .writing import Writer  # noqa: PLC0415
 
     place = Place.of(given)
+    pid = running_pid(place.ledger)
     with contextlib.closing(SqliteReader.open(place.ledger)) as reader, Writer() as out:
         if given["shape"] == "csv":
             with place.names(reader) as names:
-                for block in csv_of(reader, names):
+                for block in csv_of(reader, names, is_running=pid is not None):
                     out.write(block, end="")
             return
         from ...batch.report import report_of  # noqa: PLC0415
 
-        found = report_of(reader)
+        found = report_of(reader, running_pid=pid)
         if given["shape"] == "json":
             import msgspec  # noqa: PLC0415
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Final
 from ...batch.listing import list_rows
 from ...settings.quantity import show_seconds, show_size
 from .cells import lines_of as csv_lines
+from .listing import ALREADY_SENT
+from .status import at_least, cut_off, left_behind
+from .words import counted, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,16 +45,17 @@ COLUMNS: Final = (
     "to",
 )
 _BLOCK: Final = 500
+SHOWN: Final = 20
 
 
-def csv_of(reader: LedgerReader, names: Names) -> Iterator[str]:
+def csv_of(reader: LedgerReader, names: Names, *, is_running: bool = False) -> Iterator[str]:
     """All rows as CSV (RFC 4180), in blocks of some hundred lines.
 
     Raises:
         LedgerError: The ledger cannot be read, or is damaged.
     """
     yield csv_lines([COLUMNS])
-    rows = list_rows(reader, names)
+    rows = list_rows(reader, names, is_running=is_running)
     while block := [_cells(row) for row in itertools.islice(rows, _BLOCK)]:
         yield csv_lines(block)
 
@@ -74,22 +78,20 @@ def lines_of(report: Report) -> Iterator[str]:
     yield from _times(report)
     yield from _requests(report)
     yield from _codes("not accepted", report.errors)
-    yield from _codes("rejected", report.rejects)
+    yield from _codes(
+        "rejected", {code: n for code, n in report.rejects.items() if code != ALREADY_SENT}
+    )
     if report.slowest:
         slow = ", ".join(f"row {one.row} ({show_seconds(one.seconds)})" for one in report.slowest)
         yield f"slowest: {slow}"
     yield from _advice(report)
-    if report.runs_killed:
-        yield (
-            f"{report.runs:,} runs, {report.runs_killed:,} of them killed or still going on: requests,"
-            " repeats, statuses and times lack what they counted in their last second; rows and bytes"
-            " lack nothing."
-        )
+    yield from _runs(report)
     yield f"receipts: {report.receipts:,}; the chain ends at {report.head}"
 
 
 def _rows(report: Report) -> Iterator[str]:
     rows = report.rows
+    already_sent = report.rejects.get(ALREADY_SENT, 0)
     ratio = "" if report.success_ratio is None else f"{report.success_ratio:.2%} of the settled ones"
     if not report.planned:
         yield "planning has not finished; so far:"
@@ -98,15 +100,25 @@ def _rows(report: Report) -> Iterator[str]:
         ("  done", rows.done, ", ".join(each for each in (show_size(report.bytes), ratio) if each)),
         ("  failed", rows.failed, ""),
         ("  in doubt", rows.in_doubt, "`batch resolve` decides" if rows.in_doubt else ""),
-        ("  rejected", rows.rejected, ""),
+        ("  rejected", rows.rejected - already_sent, ""),
+        ("  already sent", already_sent, "by an earlier batch: nothing to do"),
         ("  pending", rows.pending, "`batch run` goes on" if rows.pending else ""),
     ):
-        yield f"{word:<11}{count:>13,}  {remark}".rstrip()
+        if count or word != "  already sent":
+            yield f"{word:<15}{count:>13,}  {remark}".rstrip()
     if report.orphans or report.maybe_duplicates:
-        yield (
-            f"{report.orphans:,} uploads that nothing refers to; {report.maybe_duplicates:,} messages"
-            " sent again knowingly, perhaps twice in the chart"
-        )
+        which = ""
+        if report.maybe_duplicate_rows:
+            which = f": {numbers(report.maybe_duplicate_rows, shown=SHOWN)}"
+        yield f"{left_behind(report.orphans, report.maybe_duplicates)}{which}"
+
+
+def _runs(report: Report) -> Iterator[str]:
+    """Which runs did not end in an orderly way, and whether one goes on."""
+    if report.running_pid is not None:
+        yield f"process {report.running_pid} works with the ledger now; these figures are of this moment"
+    if report.runs_killed:
+        yield f"{counted(report.runs, 'run')} so far; {cut_off(report.runs_killed)}"
 
 
 def _times(report: Report) -> Iterator[str]:
@@ -128,8 +140,8 @@ def _percentiles(times: Times) -> str:
 def _requests(report: Report) -> Iterator[str]:
     asked = report.requests
     yield (
-        f"requests: {asked.documents:,}, {asked.retries:,} of them repeated; {asked.rate_limited:,}"
-        f" answers 429; {asked.tokens:,} tokens"
+        f"requests: {at_least(report.runs_killed)}{asked.documents:,}, {asked.retries:,} of them"
+        f" repeated; {counted(asked.rate_limited, 'answer')} 429; {counted(asked.tokens, 'token')}"
     )
     if asked.quota_share is not None:
         yield (

@@ -5,11 +5,16 @@ The one rule: nothing is decided that was not asked for by name, and nothing is 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from .looking import Place, reading_options
+
+if TYPE_CHECKING:
+    from .resolving import Action
+
+ACTIONS: Final[tuple[Action, ...]] = ("sent", "resend", "verify")
 
 _EPILOG = """\b
 Examples:
@@ -32,9 +37,9 @@ for ever. A row that the destination cannot tell of stays in doubt.
 @reading_options
 @click.option("--row", "rows", type=click.IntRange(1), multiple=True, metavar="N", help="This row.")
 @click.option("--all", "everything", is_flag=True, help="All rows in doubt.")
-@click.option("--sent", "action", flag_value="sent", help="Somebody found them at the receiver.")
-@click.option("--resend", "action", flag_value="resend", help="Queue them for the next run.")
-@click.option("--verify", "action", flag_value="verify", help="Ask the destinations.")
+@click.option("--sent", is_flag=True, help="Somebody found them at the receiver.")
+@click.option("--resend", is_flag=True, help="Queue them for the next run.")
+@click.option("--verify", is_flag=True, help="Ask the destinations.")
 @click.option("--json", "as_json", is_flag=True, help="NDJSON on stdout.")
 @click.pass_context
 def resolve(ctx: click.Context, /, **given: Any) -> None:
@@ -42,7 +47,13 @@ def resolve(ctx: click.Context, /, **given: Any) -> None:
 
     A row is in doubt when its message left whole and its answer is unknown: it may be in the chart.
     """
-    rows, everything, action = given["rows"], given["everything"], given["action"]
+    rows, everything = given["rows"], given["everything"]
+    actions: list[Action] = [each for each in ACTIONS if given[each]]
+    if len(actions) > 1:
+        raise click.UsageError(
+            f"Give one of {', '.join(f'--{each}' for each in actions)}: they contradict each other."
+        )
+    action = actions[0] if actions else None
     if rows and everything:
         raise click.UsageError("Give --row or --all, not both.")
     if action is not None and not rows and not everything:

@@ -18,9 +18,11 @@ from ...batch.resolve import Resolver
 from ...batch.row import State
 from ...batch.sqlite import SqliteLedger, SqliteReader
 from ...batch.status import running_pid
+from ...errors import ConfigError
 from ..exits import ACCEPTED, IN_DOUBT
 from ..progress import say
 from ..show import printable
+from .words import counted, numbers, verb
 from .writing import Writer
 
 if TYPE_CHECKING:
@@ -48,29 +50,21 @@ class Resolving:
             LedgerError: There is no ledger, or it cannot be read.
         """
         place, count = self._place, 0
+        is_running = running_pid(place.ledger) is not None
         with contextlib.ExitStack() as stack:
             reader = stack.enter_context(contextlib.closing(SqliteReader.open(place.ledger)))
             names = stack.enter_context(place.names(reader))
             out = stack.enter_context(Writer())
-            for row in list_rows(reader, names, "in_doubt"):
+            for row in list_rows(reader, names, "in_doubt", is_running=is_running):
                 count += 1
                 if as_json:
                     out.write(msgspec.json.encode(row).decode())
                 else:
-                    for line in _lines(row):
+                    for line in lines_of(row):
                         out.write(line)
-            cut_off = reader.counts().get(State.REFERENCING, 0)
-        self._tell(count, cut_off)
-        return IN_DOUBT if count else ACCEPTED
-
-    def _tell(self, count: int, cut_off: int) -> None:
         if not count:
             say("No row is in doubt.")
-        if cut_off and running_pid(self._place.ledger) is None:
-            say(
-                f"{cut_off:,} more rows were being sent when a run was killed: they are in doubt too,"
-                " and are listed once `batch run` or a decision here has taken them over."
-            )
+        return IN_DOUBT if count else ACCEPTED
 
     def decide(self, action: Action, rows: Sequence[int] | None, *, as_json: bool) -> int:
         """Decide; give the exit code.
@@ -110,6 +104,11 @@ class Resolving:
         from ...engine import Engine  # noqa: PLC0415
 
         settings = self._asked.load().settings
+        if settings.environment is None:
+            raise ConfigError(
+                "--verify asks the destination, so it needs the profile that the batch was run with:"
+                " chartsend --profile NAME batch resolve ..."
+            )
         sender = sender_of(reader.facts())
         with self._place.open_manifest() as manifest:
             async with Engine(settings) as engine:
@@ -123,37 +122,55 @@ class Resolving:
                 return await resolver.ask(asker)
 
 
-def _lines(row: Listed) -> Iterator[str]:
+def lines_of(row: Listed) -> Iterator[str]:
     """What is needed to look a row up at Redox."""
-    at = "" if row.settled_at is None else dt.datetime.fromtimestamp(row.settled_at, dt.UTC).isoformat()
-    yield f"row {row.row}  in doubt since {at}  {row.error or ''} [{row.error_code or 'none'}]"
+    parts = [f"row {row.row}", f"in doubt{_since(row)}"]
+    if row.error is not None:
+        parts.append(f"{printable(row.error)} [{row.error_code or 'none'}]")
+    elif row.is_purged:
+        parts.append("what its receipt said was purged")
+    yield "  ".join(parts)
     facts = (
         ("document", row.document_id),
         ("file", row.source),
         ("destination", row.to),
-        ("sent as", f"{row.api} {row.model}, {row.method}"),
+        ("sent as", None if row.api is None else f"{row.api} {row.model}, {row.method}"),
         ("reference", row.reference_url),
         ("logs", " ".join(row.log_ids)),
         ("trace", row.trace_id),
-        ("sent again", f"{row.maybe_duplicate} times" if row.maybe_duplicate else None),
+        ("sent again", counted(row.maybe_duplicate, "time") if row.maybe_duplicate else None),
     )
     for name, value in facts:
         if value:
             yield f"  {name:<12}{printable(value)}"
 
 
+def _since(row: Listed) -> str:
+    """When it was sent, where the ledger knows it; else, when it was found to be in doubt."""
+    if row.sent_at is not None:
+        return f", sent at {_moment(row.sent_at)}"
+    return "" if row.settled_at is None else f", found at {_moment(row.settled_at)}"
+
+
+def _moment(unix_s: float) -> str:
+    return dt.datetime.fromtimestamp(unix_s, dt.UTC).isoformat(timespec="seconds")
+
+
 def _summary(resolved: Resolved) -> Iterator[str]:
     if resolved.sent:
-        yield f"{resolved.sent:,} rows are done."
+        yield f"{counted(resolved.sent, 'row')} {verb(resolved.sent, 'is', 'are')} done."
     if resolved.queued:
+        queued = resolved.queued
         yield (
-            f"{resolved.queued:,} rows are queued and listed as possible duplicates: `batch run` sends"
-            " them."
+            f"{counted(queued, 'row')} {verb(queued, 'is', 'are')} queued and listed as"
+            f" {verb(queued, 'a possible duplicate', 'possible duplicates')}: `batch run` sends"
+            f" {verb(queued, 'it', 'them')}."
         )
     for why, count in resolved.left.items():
-        yield f"{count:,} rows stay in doubt: {why}."
+        yield f"{counted(count, 'row')} {verb(count, 'stays', 'stay')} in doubt: {why}."
     if resolved.left_rows:
-        some = ", ".join(map(str, resolved.left_rows[:20]))
-        yield f"They are row {some}{' and more' if len(resolved.left_rows) > 20 else ''}."
+        left = sum(resolved.left.values())
+        some = numbers(resolved.left_rows, shown=20, total=left)
+        yield f"{verb(left, 'It is', 'They are')} {some}."
     if not resolved.sent and not resolved.queued and not resolved.left:
         yield "No row is in doubt."

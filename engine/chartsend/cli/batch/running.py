@@ -14,23 +14,26 @@ import anyio
 
 from ...batch.batch import Batch, requests_per_s
 from ...errors import ConfigError, LedgerError, TransferError
+from ...workers.count import workers_for
 from ..exits import SOME_FAILED, of_batch, of_error
 from ..progress import make_bar, say
 from .counting import Counting
 from .events import Events
 from .flow import Flow
+from .hints import Hints
 from .opening import ready
-from .plan_text import advice, in_one_line, rejected_lines
+from .plan_text import advice, in_one_line, made_up_line, reasons_line, rejected_lines
 from .preparing import Preparing, plan_fields
 from .rejects import REJECTED
-from .summing import Summary
+from .summing import Summary, taken_over
+from .trial import Lacking, lacking
 from .watch import Watch, leave_if_stuck
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ...batch.run import Runner
-    from ...batch.status import Rows
+    from ...batch.status import BatchStatus
     from ..asked import Asked
     from ..progress import Bar
     from .opening import Ready
@@ -57,9 +60,10 @@ class Running:
         if sys.stdout is None:
             raise ConfigError("stdout is closed; events need it, if only to be thrown away")
         with ready(self._asked, self._given) as prepared_for:
+            lacks = lacking(prepared_for, self._given) if prepared_for.is_trial else Lacking()
             # Events on the same terminal would run into a live display.
             bar = None if self._given.as_json and sys.stdout.isatty() else make_bar()
-            one = _Run(self._given, prepared_for, bar)
+            one = _Run(self._given, prepared_for, bar, lacks)
             with bar or contextlib.nullcontext():
                 anyio.run(one.run)
             code = one.tell()
@@ -70,17 +74,18 @@ class Running:
 class _Run:
     """What stands in one run: the plan, the sends, the end."""
 
-    def __init__(self, given: Given, ready: Ready, bar: Bar | None) -> None:
+    def __init__(self, given: Given, ready: Ready, bar: Bar | None, lacks: Lacking) -> None:
         self._given = given
         self._ready = ready
+        self._lacks = lacks
         self._bar = bar
         self._events = Events(is_on=given.as_json)
         self._preparing = Preparing(given, bar)
         self._tick: Callable[[], Awaitable[None]] | None = self._preparing.tick
         self._watch = Watch(self._ticked)
-        self._summary = Summary()
+        self._summary = Summary(Hints(given))
         self._runner: Runner | None = None
-        self._rows: Rows | None = None
+        self._status: BatchStatus | None = None
         self._failure: TransferError | None = None
 
     async def run(self) -> None:
@@ -99,10 +104,9 @@ class _Run:
         """Say what it came to, and give the exit code."""
         if self._failure is not None:
             say(f"chartsend: {self._failure.message}")
-        if self._rows is not None and (self._failure is None or self._runner is not None):
+        if self._status is not None and (self._failure is None or self._runner is not None):
             self._summary.statistics = None if self._runner is None else self._runner.statistics
-            for line in self._summary.lines(self._rows, self._runner, is_trial=self._ready.is_trial):
-                say(line)
+            self._summary.tell(self._status, self._runner, is_trial=self._ready.is_trial)
         return self._code()
 
     async def _ticked(self) -> None:
@@ -111,45 +115,74 @@ class _Run:
 
     async def _work(self) -> None:
         ready = self._ready
-        async with Batch.open(
-            ready.manifest, ready.settings, ready.options, ledger=ready.ledger, form=self._given.form
-        ) as batch:
+        async with (
+            Batch.open(
+                ready.manifest, ready.settings, ready.options, ledger=ready.ledger, form=self._given.form
+            ) as batch,
+            Counting(batch.directory) as counting,
+        ):
+            self._summary.first_seq = await counting.receipts()
             prepared = await self._preparing.plan(batch)
             await self._say_plan(prepared)
-            if not prepared.status.rows.pending:
+            if not self._has_work(prepared):
                 return
-            self._runner = runner = await batch.runner()
-            async with Counting(batch.directory) as counting:
-                self._summary.first_seq = await counting.receipts()
-                flow = Flow(
-                    runner,
-                    counting,
-                    events=self._events,
-                    bar=self._bar,
-                    requests_per_s=requests_per_s(ready.settings),
-                )
-                self._tick, self._watch.stop = flow.tick, runner.stop
-                try:
-                    await self._send(runner, flow)
-                finally:
-                    self._tick = None
+            workers = self._given.workers or self._worthwhile(prepared)
+            self._runner = runner = await batch.runner(workers=workers)
+            flow = Flow(
+                runner,
+                counting,
+                events=self._events,
+                bar=self._bar,
+                requests_per_s=requests_per_s(ready.settings),
+            )
+            self._tick, self._watch.stop = flow.tick, runner.stop
+            try:
+                await self._send(runner, flow)
+            finally:
+                self._tick = None
+
+    def _has_work(self, prepared: Prepared) -> bool:
+        """Whether something can be sent, taken over, or decided about."""
+        status, policy = prepared.status, self._ready.options.on_unknown
+        rows = status.rows
+        return bool(rows.pending or status.cut_off or (rows.in_doubt and policy != "hold"))
+
+    def _worthwhile(self, prepared: Prepared) -> int:
+        """How many processes the rows left are worth; the private sandbox is one, and busy first."""
+        if self._ready.is_trial:
+            return 1
+        plan = prepared.plan
+        return workers_for(
+            self._ready.settings,
+            documents=prepared.status.rows.pending,
+            mean_bytes=plan.size_bytes / max(1, plan.accepted),
+            backfill=True,
+        )
 
     async def _say_plan(self, prepared: Prepared) -> None:
         plan = prepared.plan
-        await self._events.event("plan", **plan_fields(prepared, is_trial=self._ready.is_trial))
-        where = "" if self._ready.is_trial else f"see {REJECTED} in the ledger's directory"
+        is_trial = self._ready.is_trial
+        fields = plan_fields(prepared, is_trial=is_trial, made_up_rows=self._lacks.rows)
+        await self._events.event("plan", **fields)
+        where = "" if is_trial else f"see {REJECTED} in the ledger's directory"
         say(in_one_line(plan, where=where))
-        for line in rejected_lines(prepared.first_rejected):
+        for line in (
+            *made_up_line(self._lacks),
+            *reasons_line(plan),
+            *rejected_lines(plan, prepared.first_rejected, is_trial=is_trial),
+        ):
             say(line)
         for line in advice(plan, self._ready.settings, to=self._ready.options.to):
             say(line)
         if not plan.rows:
             say("Nothing to do: the manifest has no rows.")
-        elif not prepared.status.rows.pending:
+        elif not self._has_work(prepared):
             say("Nothing is left to send.")
 
     async def _send(self, runner: Runner, flow: Flow) -> None:
         async with runner.run() as settled:
+            for line in taken_over(runner.recovered):
+                say(line)
             async for each in settled:
                 flow.settled += 1
                 self._summary.add(each)
@@ -161,9 +194,9 @@ class _Run:
         """Read from the ledger what it came to, and write the last events."""
         with contextlib.suppress(LedgerError):  # there is none yet, or it is what failed
             async with Counting(self._ready.ledger) as counting:
-                self._rows = (await counting.status()).rows
-                if self._given.as_json and self._runner is not None:
-                    await self._tell_unheard(counting)
+                self._status = await counting.status(is_running=False)
+                if self._given.as_json and self._summary.first_seq is not None:
+                    await self._tell_unheard(counting, self._summary.first_seq)
         reason, fatal = None, None
         if self._runner is not None:
             reason, fatal = self._runner.reason, self._runner.fatal
@@ -171,14 +204,14 @@ class _Run:
         await self._events.event(
             "end",
             exit_code=self._code(),
-            rows=self._rows,
+            rows=None if self._status is None else self._status.rows,
             reason=reason,
             error=error and {"code": error.code, "message": error.message},
         )
 
-    async def _tell_unheard(self, counting: Counting) -> None:
+    async def _tell_unheard(self, counting: Counting, first_seq: int) -> None:
         """Events for rows whose end came too late to be heard of: a take-over, or a cancellation."""
-        async for receipt in counting.receipts_after(self._summary.first_seq):
+        async for receipt in counting.receipts_after(first_seq):
             if not self._summary.has_heard_of(receipt.row):
                 await self._events.settled_unheard(receipt)
 
@@ -186,10 +219,10 @@ class _Run:
         signal = self._watch.signal
         if self._failure is not None:
             return signal or of_error(self._failure)
-        if self._rows is None:
+        if self._status is None:
             return signal or SOME_FAILED
         return of_batch(
-            self._rows,
+            self._status.rows,
             signal=signal,
             fatal=self._runner.fatal if self._runner else None,
             unwritten=self._events.broken is not None,

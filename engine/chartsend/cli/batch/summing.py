@@ -10,25 +10,34 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ...settings.quantity import show_seconds, show_size
+from ..progress import say
+from .plan_text import only_sent_already
+from .words import counted, verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ...batch.row import Recovered
     from ...batch.run import Runner, Settled
-    from ...batch.status import Rows
+    from ...batch.status import BatchStatus, Rows
     from ...engine import Statistics
+    from .hints import Hints
 
 
 class Summary:
     """Everything that is counted while a run goes on.
 
+    Args:
+        hints: What to type next.
+
     Attributes:
-        first_seq: Place of the last receipt from before the run.
+        first_seq: Place of the last receipt from before the run; None while the ledger is not open.
         statistics: The engine's, after the run.
     """
 
-    def __init__(self) -> None:
-        self.first_seq = 0
+    def __init__(self, hints: Hints) -> None:
+        self._hints = hints
+        self.first_seq: int | None = None
         self.statistics: Statistics | None = None
         self._began_s = time.monotonic()
         self._settled: Counter[str] = Counter()
@@ -55,66 +64,100 @@ class Summary:
         at, bit = divmod(row, 8)
         return at < len(self._heard) and bool(self._heard[at] >> bit & 1)
 
-    def lines(self, rows: Rows, runner: Runner | None, *, is_trial: bool) -> Iterator[str]:
-        """The summary, line by line.
+    def tell(self, status: BatchStatus, runner: Runner | None, *, is_trial: bool) -> None:
+        """Say what it came to, and what to do next.
 
         Args:
-            rows: As the ledger has them at the end.
+            status: As the ledger has it at the end.
             runner: What ran; None when there was nothing to send.
             is_trial: Whether everything goes away.
         """
-        seconds = show_seconds(time.monotonic() - self._began_s)
-        yield (
-            f"{_count(rows.total, 'row', 'rows')} after {seconds}: {rows.done:,} done,"
-            f" {rows.failed:,} failed, {rows.in_doubt:,} in doubt, {rows.rejected:,} rejected,"
-            f" {rows.pending:,} pending."
-        )
+        say(self._total(status))
         if runner is not None:
-            yield from self._this_run(runner)
+            for line in self._this_run(runner):
+                say(line)
         if is_trial:
-            yield "This was a trial: nothing left this machine, and its ledger is gone."
-        else:
-            yield from _to_do(rows, runner)
+            say("This was a trial: nothing left this machine, and its ledger is gone.")
+            return
+        rows, known = status.rows, status.already_sent
+        for line in only_sent_already(rows.rejected, known, rows.failed):
+            say(line)
+        for line in self._to_do(rows, rows.rejected - known, runner):
+            say(line)
+        if rows.settled > known:  # then a command was named
+            say(self._hints.legend)
+
+    def _total(self, status: BatchStatus) -> str:
+        rows, known = status.rows, status.already_sent
+        seconds = show_seconds(time.monotonic() - self._began_s)
+        return (
+            f"{counted(rows.total, 'row')} after {seconds}: {rows.done:,} done,"
+            f" {rows.failed:,} failed, {rows.in_doubt:,} in doubt, {rows.rejected - known:,} rejected,"
+            + (f" {known:,} already sent," if known else "")
+            + f" {rows.pending:,} pending."
+        )
 
     def _this_run(self, runner: Runner) -> Iterator[str]:
-        took_over = runner.recovered
-        if took_over is not None and (took_over.released or took_over.orphans or took_over.in_doubt):
-            yield (
-                f"Taken over from a run that was cut off: {took_over.released:,} rows began again,"
-                f" {took_over.orphans:,} uploads were made again, {took_over.in_doubt:,} messages are"
-                " in doubt."
-            )
         accepted = self._settled["accepted"]
         if self.statistics is not None:
             retried = f", {self.statistics.retries:,} of them again" if self.statistics.retries else ""
             yield (
-                f"This run: {_count(accepted, 'row', 'rows')} accepted ({show_size(self._sent_bytes)})"
-                f" with {_count(self.statistics.requests, 'request', 'requests')}{retried}."
+                f"This run: {counted(accepted, 'row')} accepted ({show_size(self._sent_bytes)})"
+                f" with {counted(self.statistics.requests, 'request')}{retried}."
             )
         if self._reasons:
             reasons = ", ".join(f"{code} ({n:,})" for code, n in self._reasons.most_common())
             yield f"Not accepted: {reasons}."
         if runner.changed_files:
-            files = _count(runner.changed_files, "file", "files")
+            files = counted(runner.changed_files, "file")
             yield f"Changed after planning, and sent as it was then found: {files}."
 
+    def _to_do(self, rows: Rows, rejected: int, runner: Runner | None) -> Iterator[str]:
+        hints = self._hints
+        if rows.pending:
+            why = runner.reason if runner is not None else None
+            yield f"Pending: {why or 'the reason stands above'}. The same command goes on."
+        if rows.in_doubt:
+            yield (
+                f"In doubt, perhaps in the chart: {hints.command('resolve')} lists them, and notes what"
+                " you found."
+            )
+        if rows.failed:
+            yield f"Failed: {hints.command('list', '--state', 'failed')} says which and why."
+        if rejected:
+            listed = hints.command("list", "--state", "rejected")
+            yield f"Rejected: {listed} says which and why. {_mending(is_folder=hints.is_folder)}"
+        if rows.done:
+            yield f"{hints.command('report')} has the figures."
 
-def _to_do(rows: Rows, runner: Runner | None) -> Iterator[str]:
-    if rows.pending:
-        why = runner.reason if runner is not None else None
-        yield f"Pending: {why or 'the reason stands above'}. The same command goes on."
-    if rows.in_doubt:
-        yield (
-            "In doubt, perhaps in the chart: `chartsend batch resolve MANIFEST` lists them, and notes"
-            " what you found."
+
+def _mending(*, is_folder: bool) -> str:
+    """How rejected rows are corrected so that they are sent after all."""
+    if not is_folder:
+        return (
+            "Correct the rows and run it again; where only a file was mended, run it again with"
+            " --retry-failed."
         )
-    if rows.failed:
-        yield "Failed: `chartsend batch list MANIFEST --state failed` says which and why."
-    if rows.rejected:
-        yield "Rejected: correct the rows, or their files, and run it again with --retry-failed."
-    if rows.done:
-        yield "`chartsend batch report MANIFEST` has the figures."
+    return (
+        "Row N is line N of the folder's listing, beside the ledger. Where a file was mended in its"
+        " place, run it again with --retry-failed. The listing is fixed once sending began: a file under"
+        " a new name, or with another sidecar, needs a ledger of its own (--ledger DIR), where what was"
+        " sent already is recognised."
+    )
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
+def taken_over(found: Recovered | None) -> Iterator[str]:
+    """What a run found in the middle of something when it began."""
+    if found is None or not (found.released or found.orphans or found.in_doubt):
+        return
+    parts: list[str] = []
+    if found.released:
+        parts.append(f"{counted(found.released, 'row')} {verb(found.released, 'begins', 'begin')} again")
+    if found.orphans:
+        made = verb(found.orphans, "is", "are")
+        parts.append(f"{counted(found.orphans, 'upload')} {made} made again")
+    if found.in_doubt:
+        parts.append(
+            f"{counted(found.in_doubt, 'message')} {verb(found.in_doubt, 'is', 'are')} in doubt"
+        )
+    yield f"Taken over from a run that was cut off: {', '.join(parts)}."
