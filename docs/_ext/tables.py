@@ -244,7 +244,7 @@ def memory() -> str:
     """Chunk size, slots and buffers for telling numbers of sends at once, with the default budget."""
     rows = []
     for concurrency in (16, 64, 128, 256, 512, 1024):
-        pool = Pool(concurrency=concurrency, buffer_bytes=Settings().buffer_bytes, is_tls=True)
+        pool = Pool(concurrency=concurrency, buffer_bytes=Settings().buffer_bytes)
         whole = pool.slots * buffers_of(pool.chunk_bytes)
         rows.append(
             (str(concurrency), str(pool.slots), f"{pool.chunk_bytes:,} B", f"{whole / 1e6:.1f} MB")

@@ -40,9 +40,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 LARGEST_CHUNK_BYTES: Final = 384 * 1024
-"""On plain sockets. Larger costs a few percent less, and holds the event loop up for longer."""
-LARGEST_TLS_CHUNK_BYTES: Final = 96 * 1024
-"""Over TLS asyncio copies what a connection did not take at once, so larger is slower there."""
+"""Larger ones cost a few percent less, and hold the event loop up for longer."""
 SMALLEST_CHUNK_BYTES: Final = 12 * 1024
 """Below this, system calls cost more than the bytes."""
 _STEP_BYTES: Final = 3 * 1024  # base64 leaves no remainder between chunks
@@ -55,10 +53,10 @@ def buffers_of(chunk_bytes: int) -> int:
     return chunk_bytes + encoded + HIGH_WATER_BYTES + encoded
 
 
-def chunk_for(buffer_bytes: int, slots: int, *, largest_bytes: int = LARGEST_CHUNK_BYTES) -> int:
+def chunk_for(buffer_bytes: int, slots: int) -> int:
     """The chunk size with which `slots` sends stay within `buffer_bytes`, as far as possible."""
     share = buffer_bytes // slots
-    chunk = largest_bytes
+    chunk = LARGEST_CHUNK_BYTES
     while chunk > SMALLEST_CHUNK_BYTES and buffers_of(chunk) > share:
         chunk -= _STEP_BYTES
     return chunk
@@ -72,20 +70,15 @@ class Pool:
         slots: Sends that can be in flight: what was asked for, or what the budget allows.
     """
 
-    def __init__(self, *, concurrency: int, buffer_bytes: int, is_tls: bool = False) -> None:
-        largest_bytes = LARGEST_TLS_CHUNK_BYTES if is_tls else LARGEST_CHUNK_BYTES
-        self.chunk_bytes = chunk_for(buffer_bytes, concurrency, largest_bytes=largest_bytes)
+    def __init__(self, *, concurrency: int, buffer_bytes: int) -> None:
+        self.chunk_bytes = chunk_for(buffer_bytes, concurrency)
         self.slots = max(1, min(concurrency, buffer_bytes // buffers_of(self.chunk_bytes)))
         self._free = anyio.Semaphore(self.slots, max_value=self.slots)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The pool that the settings describe."""
-        return cls(
-            concurrency=settings.concurrency,
-            buffer_bytes=settings.buffer_bytes,
-            is_tls=settings.api_base.startswith("https:"),
-        )
+        return cls(concurrency=settings.concurrency, buffer_bytes=settings.buffer_bytes)
 
     @property
     def in_flight(self) -> int:
