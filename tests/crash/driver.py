@@ -107,7 +107,7 @@ async def _batch(job: Job) -> None:
         if job.has_two_owners:
             await planted.two_owners(batch, _say_settled)
             return
-        runner = await batch.runner()
+        runner = await batch.runner(workers=job.workers)
         if job.room_bytes is not None:
             _leave_room(batch.directory, job.room_bytes)
         async with runner.run() as settled:

@@ -23,6 +23,7 @@ class Job(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         to: Destination.
         on_unknown: As in `Options`.
         concurrency: Sends in flight.
+        workers: Processes that send.
         planted: Names of bugs in `planted.py`.
         has_two_owners: Whether two runs work on the ledger at once.
         waits_for_tracer: Whether to wait, before the ledger is opened, until strace has attached.
@@ -38,6 +39,7 @@ class Job(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     to: str
     on_unknown: str = "hold"
     concurrency: int = 4
+    workers: int = 1
     planted: list[str] = []
     has_two_owners: bool = False
     waits_for_tracer: bool = False

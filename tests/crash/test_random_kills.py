@@ -58,12 +58,14 @@ class Plan:
     trouble: list[dict[str, Any]]
     kills: int
     planted: list[str] = field(default_factory=list)
+    workers: int = 1
 
     @classmethod
     def drawn(cls, draw: random.Random, most_kills: int) -> Plan:
         policy = "resend" if draw.random() < 0.3 else "hold"
         trouble = draw.choice(TROUBLE) if draw.random() < 0.4 else []
-        return cls(policy, trouble, min(most_kills, draw.randrange(4, 12)))
+        workers = 2 if draw.random() < 0.2 else 1
+        return cls(policy, trouble, min(most_kills, draw.randrange(4, 12)), workers=workers)
 
 
 def a_moment(draw: random.Random):
@@ -100,7 +102,13 @@ def torture(scene: Scene, plan: Plan, nursery, sandbox, draw: random.Random, tal
     told: list[tuple[int, str]] = []
     kills = 0
     for _ in range(MOST_LIVES):
-        job = scene.job(sandbox, on_unknown=plan.policy, concurrency=SLOTS, planted=plan.planted)
+        job = scene.job(
+            sandbox,
+            on_unknown=plan.policy,
+            concurrency=SLOTS,
+            workers=plan.workers,
+            planted=plan.planted,
+        )
         life = nursery.bear(job)
         was_killed = kills < plan.kills and live_and_die(life, draw)
         if not was_killed:

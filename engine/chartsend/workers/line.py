@@ -12,7 +12,7 @@ import os
 import pickle
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,9 +42,9 @@ class Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # what sockets have
-        transport.set_write_buffer_limits(high=0)  # so that `deliver` hears when nothing waits
-        self._transport = transport
+        # What sockets have; uvloop's is one without inheriting from it.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)  # so that `deliver` hears when nothing waits
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
