@@ -97,42 +97,6 @@ async def test_a_journal_that_hangs_holds_nobody_beyond_the_deadline(
     assert journal.statuses == {"one": "failed", "two": "accepted"}
 
 
-async def test_an_answer_to_an_attempt_that_has_ended_allows_nothing_to_the_next(
-    sandbox, team, make_document
-):
-    """The server answers early while the journal still writes; the next attempt asks by itself."""
-    first, second = Gate(), Gate()
-    gates = [first, second]
-
-    async def in_turn(intent):
-        await gates[intent.attempt - 1](intent)
-
-    data = pattern(2_000_000)
-    sandbox.fault(
-        do="status",
-        on="message",
-        status=503,
-        headers={"Retry-After": "0"},
-        when="during",
-        after_bytes=100_000,
-        then="stall",
-    )
-    journal = Book(intent_message=in_turn)
-    async with team(sandbox, journal, workers=2, retry=Retry(attempts=3, base_s=0.0)) as engine:
-        send = asyncio.ensure_future(
-            engine.send(make_document("one", data), to=TO, method="embed", deadline_s=60)
-        )
-        await first.reached.wait()
-        first.open.set()
-        await second.reached.wait()
-        # Whatever was answered before, the second attempt may not be whole now.
-        assert sandbox.events("message") == []
-        second.open.set()
-        receipt = await send
-    assert receipt.status == "accepted"
-    assert [i.attempt for n, i in journal.calls if n == "intent_message"][-1] == 2
-
-
 async def test_a_connection_lost_while_the_journal_writes_leaves_no_answer_for_the_next_attempt(
     sandbox, team, make_document
 ):

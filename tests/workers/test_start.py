@@ -142,6 +142,21 @@ async def test_modules_of_the_parents_path_are_found(sandbox, settings_for, make
     assert [e["document_id"] for e in sandbox.events("message")] == ["doc-0"]
 
 
+async def test_an_engine_on_uvloop_has_workers_too(sandbox, make_document, tmp_path):
+    pytest.importorskip("uvloop")
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"import sys\nsys.path.insert(0, {str(JOB.parent)!r})\n"
+        "import job, uvloop\nuvloop.run(job.main(*sys.argv[1:]))\n"
+    )
+    done = await run_shell(
+        f"exec timeout 60 '{sys.executable}' '{program}' '{sandbox.info.profile}' 2 'go on'"
+        f" {sandbox.info.destination} '{make_document('one').path}'"
+    )
+    assert done == 0
+    assert [e["document_id"] for e in sandbox.events("message")] == ["doc-0"]
+
+
 async def test_a_relative_path_means_the_same_there(sandbox, team, make_document, tmp_path, monkeypatch):
     """A worker stays where the engine was when it started; the engine may have gone elsewhere."""
     (tmp_path / "here").mkdir()
