@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..results import Group
-    from .scene import Stage
+    from .scene import Entrant, Stage
 
 SIZES = {"22.5 MB": LARGEST_EMBED_BYTES, "100 KB": 100 * KB}
 
@@ -31,19 +31,26 @@ def run(stage: Stage) -> Iterator[Group]:
     cores = len(os.sched_getaffinity(0))
     with stage.sink() as sink:
         for series, size_bytes in SIZES.items():
-            entrants = [
-                entrant(
-                    "chartsend",
-                    "embed",
-                    size_bytes,
-                    concurrency=16,
-                    seconds=1.0 * workers,
-                    called=f"{workers} worker" + ("s" if workers > 1 else ""),
-                    workers=workers,
-                )
-                for workers in range(1, cores + 1)
+            workers = [_at_work(size_bytes, "chartsend", n, "worker") for n in range(1, cores + 1)]
+            yield stage.contest(sink, series, workers)
+            some = max(2, cores - 1)
+            both = [
+                _at_work(size_bytes, "chartsend", some, "worker"),
+                _at_work(size_bytes, "chartsend in threads", some, "thread"),
             ]
-            yield stage.contest(sink, series, entrants)
+            yield stage.contest(sink, f"{series}, processes or threads", both)
+
+
+def _at_work(size_bytes: int, name: str, number: int, what: str) -> Entrant:
+    return entrant(
+        name,
+        "embed",
+        size_bytes,
+        concurrency=16,
+        seconds=1.0 * number,
+        called=f"{number} {what}{'s' if number > 1 else ''}",
+        workers=number,
+    )
 
 
 SCENE = Scene(
@@ -52,7 +59,8 @@ SCENE = Scene(
     how=(
         "The same files are embedded by one engine with 1, 2 … workers, up to the number of"
         " cores, 16 sends in flight in all. The sink runs on the same machine, so the last workers"
-        " have to share cores with it."
+        " have to share cores with it. Threads are event loops in one process, each with an engine of"
+        " its own: what workers would be if they were not processes."
     ),
     shows=("mb_per_s", "documents_per_s", "cpu_s_per_gb", "rss_mib"),
     run=run,

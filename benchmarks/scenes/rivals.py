@@ -36,6 +36,7 @@ RIVALS: Final = {
     rival.name: rival
     for rival in (
         Rival("chartsend", "chartsend", 1200, 2000),
+        Rival("chartsend in threads", "chartsend_threads", 1200, 2000),
         Rival("floor", "floor_embed", 1500, 8000),
         Rival("naive aiohttp", "naive_aiohttp", 150, 1500),
         Rival("naive httpx", "naive_httpx", 150, 500),
