@@ -1,6 +1,6 @@
 """chartsend in threads: an event loop and an engine in each. What workers would be without processes.
 
-The one rule: the same engine and the same documents as with workers; only what runs side by side differs.
+The one rule: the same engine and the same documents as with workers; only where they run differs.
 
 Fair: each thread has its share of the sends at once and of the documents; nothing crosses between
 them, as it has to with workers.
