@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import anyio
 import msgspec
 import planted
+from job import TRACED_PPID, Job
 
 import chartsend.batch.planning
 import chartsend.batch.schedule
@@ -30,7 +31,6 @@ from chartsend.batch.row import State
 from chartsend.batch.sqlite import SqliteLedger
 from chartsend.errors import LedgerError, TransferError
 from chartsend.settings import Settings
-from job import TRACED_PPID, Job
 
 if TYPE_CHECKING:
     from chartsend.batch.run import Settled
