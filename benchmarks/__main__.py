@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ROUNDS, QUICK_ROUNDS = 5, 3
 OUT = Path(__file__).parent / "results"
-FAILED, MISUSED = 1, 2
+FAILED, MISUSED, STOPPED = 1, 2, 130
 
 
 def say(words: str) -> None:
@@ -41,8 +41,11 @@ def say(words: str) -> None:
     sys.stderr.flush()
 
 
-def measure(asked: argparse.Namespace, samples: Samples) -> Results:
-    """Play the scenes; one that fails is noted, and the others go on."""
+def measure(asked: argparse.Namespace, samples: Samples) -> tuple[Results, Path]:
+    """Play the scenes; one that fails is noted, and the others go on.
+
+    The file is written anew after each of them: a run that is broken off keeps what it has.
+    """
     found = Results(
         date=results.today(),
         quick=asked.quick,
@@ -50,11 +53,13 @@ def measure(asked: argparse.Namespace, samples: Samples) -> Results:
         against=asked.against,
         machine=machine.this(samples.folder),
     )
+    path = results.create(found, asked.out)
     for scene in chosen(asked):
         stage = Stage(samples, rounds=found.rounds, quick=asked.quick, say=say)
         found.scenes.append(play(scene, stage))
-    found.goals = goals.judge(found)
-    return found
+        found.goals = goals.judge(found)
+        results.replace(found, path)
+    return found, path
 
 
 def play(scene: Scene, stage: Stage) -> Played:
@@ -85,9 +90,8 @@ def run(asked: argparse.Namespace) -> int:
         sys.stderr.write(f"no scene to run: give --only one of {names}\n")
         return MISUSED
     with Samples.open(asked.files) as samples:
-        found = measure(asked, samples)
-    json_file = results.write(found, asked.out)
-    say(f"{report.write(found, json_file)}")
+        found, path = measure(asked, samples)
+    say(f"{report.write(found, path)}")
     return tell(found, insists=asked.check)
 
 
@@ -176,6 +180,9 @@ def main() -> int:
     except (results.ResultsError, UnfitDiskError) as error:
         sys.stderr.write(f"{error}\n")
         return MISUSED
+    except KeyboardInterrupt:
+        say("stopped; the scenes that were played to their end are in the file of results")
+        return STOPPED
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def today() -> str:
     return dt.datetime.now(dt.UTC).date().isoformat()
 
 
-def write(results: Results, folder: Path) -> Path:
+def create(results: Results, folder: Path) -> Path:
     """Write the JSON beside the earlier ones, none of which is overwritten.
 
     Returns:
@@ -144,17 +144,27 @@ def write(results: Results, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{results.date}-quick" if results.quick else results.date
-    text = msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n"
     number = 1
     while True:
         path = folder / (f"{name}.json" if number == 1 else f"{name}-{number}.json")
         try:
             with path.open("xb") as file:
-                file.write(text)
+                file.write(_text(results))
         except FileExistsError:
             number += 1
         else:
             return path
+
+
+def replace(results: Results, path: Path) -> None:
+    """Write what is known now over what was known before; whoever reads meets the one or the other."""
+    beside = path.with_suffix(".part")
+    beside.write_bytes(_text(results))
+    beside.replace(path)
+
+
+def _text(results: Results) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n"
 
 
 def read(path: Path) -> Results:

@@ -27,6 +27,8 @@ QUICK_ROUNDS = 2
 """In the short form: resident sets differ by a percent from one run to the next."""
 TO_READ = 8
 """Documents of 1 MB for each one in flight, where servers read; of the large ones there is one."""
+READING_ROUNDS = 3
+"""At most, where servers read: 256 large files are 7.4 GB each time."""
 
 
 class Kind(NamedTuple):
@@ -53,7 +55,8 @@ def run(stage: Stage) -> Iterator[Group]:
         for at_once in AT_ONCE:
             with stage.sink(tls=tls) as sink:
                 entrants = [_reading(kind, at_once) for kind in UPLOADED]
-                yield stage.contest(sink, series, entrants, at=at_once)
+                rounds = min(READING_ROUNDS, stage.rounds)
+                yield stage.contest(sink, series, entrants, at=at_once, rounds=rounds)
 
 
 def _stalled(stage: Stage, at_once: int) -> list[Group]:

@@ -20,7 +20,7 @@ def written(planted, tmp_path):
     """A function: the report of the planted results, as text."""
 
     def write():
-        path = results.write(planted.results, tmp_path)
+        path = results.create(planted.results, tmp_path)
         return report.write(planted.results, path).read_text(encoding="utf-8")
 
     return write
@@ -87,7 +87,7 @@ def test_every_contestant_has_its_line(planted, written):
 
 
 def test_the_same_results_give_the_same_files(planted, tmp_path):
-    path = results.write(planted.results, tmp_path)
+    path = results.create(planted.results, tmp_path)
 
     def content():
         report.write(results.read(path), path)

@@ -12,20 +12,28 @@ from benchmarks import machine, results
 
 
 def test_what_is_written_is_read_again(planted, tmp_path):
-    path = results.write(planted.results, tmp_path)
+    path = results.create(planted.results, tmp_path)
     assert path.name == "2026-01-31.json"
     assert results.read(path) == planted.results
 
 
 def test_a_second_run_of_a_day_gets_a_name_of_its_own(planted, tmp_path):
-    names = [results.write(planted.results, tmp_path / "new").name for _ in range(3)]
+    names = [results.create(planted.results, tmp_path / "new").name for _ in range(3)]
     assert names == ["2026-01-31.json", "2026-01-31-2.json", "2026-01-31-3.json"]
     planted.results.quick = True
-    assert results.write(planted.results, tmp_path / "new").name == "2026-01-31-quick.json"
+    assert results.create(planted.results, tmp_path / "new").name == "2026-01-31-quick.json"
+
+
+def test_what_is_known_later_takes_the_place_of_what_was_known_before(planted, tmp_path):
+    path = results.create(planted.results, tmp_path)
+    planted.results.scenes.pop()
+    results.replace(planted.results, path)
+    assert results.read(path) == planted.results
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
 def test_every_sample_is_in_the_file(planted, tmp_path):
-    content = msgspec.json.decode(results.write(planted.results, tmp_path).read_bytes())
+    content = msgspec.json.decode(results.create(planted.results, tmp_path).read_bytes())
     assert content["schema"] == results.SCHEMA
     (big,) = (scene for scene in content["scenes"] if scene["scene"] == "big")
     assert all(len(samples) == 3 for group in big["groups"] for samples in group["samples"].values())
@@ -45,7 +53,7 @@ def test_a_file_that_is_none_is_refused(content, tmp_path):
 
 
 def test_a_missing_field_is_refused(planted, tmp_path):
-    content = msgspec.json.decode(results.write(planted.results, tmp_path).read_bytes())
+    content = msgspec.json.decode(results.create(planted.results, tmp_path).read_bytes())
     del content["scenes"][0]["groups"][0]["series"]
     path = tmp_path / "cut.json"
     path.write_bytes(msgspec.json.encode(content))
