@@ -28,7 +28,9 @@ from ..redox import replies
 from ..transport import breaker
 from ..transport.body import StreamingBody
 from ..transport.breakers import Target
+from ..transport.buffers import Buffers
 from ..transport.http import REPLY_CAP_BYTES, Outgoing
+from ..transport.intake import Intake
 from ..transport.retry import Retrier, RetryBudget, parse_retry_after
 from ..transport.verdicts import judge
 
@@ -105,6 +107,7 @@ class Exchanger:
         self._http = http
         self._tokens = tokens
         self._budgets: dict[str, RetryBudget] = {}
+        self._buffers = Buffers()
         self.retries = 0
 
     def stop_waiting(self) -> None:
@@ -232,9 +235,8 @@ class Exchanger:
             tally.attempts += 1
             body = StreamingBody(
                 frame,
-                reader=reader,
+                intake=self._intake(reader),
                 encoder=step.framed.encoder(),
-                hashes=self._settings.hash,
                 gate=step.gate,
                 on_handed=_progress(ask, frame.declared_bytes),
             )
@@ -256,6 +258,11 @@ class Exchanger:
         if reply.status == 401:
             self._tokens.reject(made[0][2])
         return reply
+
+    def _intake(self, reader: Reader | None) -> Intake | None:
+        if reader is None:
+            return None
+        return Intake(reader, hashes=self._settings.hash, buffers=self._buffers)
 
     def _asked_s(self, reply: Reply) -> float | None:
         """How long the answer asks to wait; None when it does not, or not in a valid way."""

@@ -3,33 +3,46 @@
 The one rule: every check is made on the open descriptor, and a descriptor is never closed while a
 thread may still read it.
 
-Theory of operation. A file whose names and bytes the kernel has in memory is opened, read and
-verified on the event loop (`cached.py` opens, `descriptor.py` reads); a small one is read whole, proven
-and closed at once, and is never touched again. Otherwise one hop to a thread does that. Larger files
-are read with ``preadv(RWF_NOWAIT)``, which gives what the page cache has and says EAGAIN instead of
-waiting; then, and only then, the same read goes through a thread, which also asks the disk for what
-comes next. The kernel refuses a cached page now and then, so that is an ordinary path.
+Theory of operation. A file that was written within the last moments is left alone until its time of
+change tells something (`Identity.is_proof_in_ns`). A file whose names and bytes the kernel has in
+memory is opened, read and verified on the event loop (`cached.py` opens, `descriptor.py` reads); a small
+one is read whole, proven and closed at once, and is never touched again. Otherwise one hop to a thread
+does that. Larger files are read with ``preadv(RWF_NOWAIT)``, which gives what the page cache has and
+says EAGAIN instead of waiting; then, and only then, the same read goes through a thread, which also
+asks the disk for what comes next. The kernel refuses a cached page now and then, so that is an ordinary
+path.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from ..aio import Shared
-from ..errors import SourceMissingError, SourceUnreadableError, StallTimeoutError, TransferError
+from ..errors import (
+    SourceChangedError,
+    SourceMissingError,
+    SourceUnreadableError,
+    StallTimeoutError,
+    TransferError,
+    Verdict,
+)
 from .cached import OPENER
-from .descriptor import SMALL_BYTES, Descriptor
+from .descriptor import SMALL_BYTES, Descriptor, Identity
 from .memory import HEAD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from ..aio import Lane
+
+_MOST_LOOKS: Final = 5
+"""How often a file that somebody is writing is looked at, before the sender waits for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,11 @@ class FileSource:
         self._shared = shared
         self._lane = lane
         self._read_s = read_s
+
+    @property
+    def identity(self) -> Identity:
+        """What was opened."""
+        return self._descriptor.identity
 
     @property
     def size_bytes(self) -> int:
@@ -158,7 +176,7 @@ class FileReader:
 async def open_file(
     path: str, *, lane: Lane, read_s: float, small_bytes: int = SMALL_BYTES
 ) -> FileSource:
-    """Open a regular file; give it back with `close`.
+    """Open a regular file; give it back with `close`. One that was just written is let settle first.
 
     Cancelled, it leaves nothing open once its thread has returned.
 
@@ -172,9 +190,25 @@ async def open_file(
         SourceMissingError: There is nothing at the path.
         SourceUnreadableError: It may not be read, or the disk failed.
         NotRegularFileError: It is not a regular file.
-        SourceChangedError: It changed while its first bytes were read.
+        SourceChangedError: It changed while its first bytes were read, or goes on being written.
         StallTimeoutError: Opening took longer than `read_s`; the thread is left parked.
     """
+    for _ in range(_MOST_LOOKS):
+        began_ns = time.time_ns()
+        source = await _open(path, lane=lane, read_s=read_s, small_bytes=small_bytes)
+        young_ns = source.identity.is_proof_in_ns(began_ns)
+        if young_ns <= 0:
+            return source
+        source.close()
+        await anyio.sleep(young_ns / 1e9)
+    raise SourceChangedError(
+        f"the file was written again and again, {_MOST_LOOKS} times while we looked; move files into"
+        " place when they are whole",
+        verdict=Verdict.RETRY,
+    )
+
+
+async def _open(path: str, *, lane: Lane, read_s: float, small_bytes: int) -> FileSource:
     if OPENER.is_turn_due():
         await asyncio.sleep(0)
     descriptor = Descriptor()

@@ -5,16 +5,16 @@ The one rule: the last chunk is held back until the source has been proven uncha
 body that should not exist.
 
 Theory of operation. aiohttp runs `write_with_length` in a task of its own while it waits for the
-answer. Between chunks the body gives the event loop two full turns: asyncio runs what was ready
+answer. Before each chunk the body gives the event loop two full turns: asyncio runs what was ready
 before it runs what the selector just found, so after one turn the next write would still come
-before the read of an early answer, meet the reset behind it, and the answer would be lost. After
-the last chunk it waits until the connection's buffer is empty: only an answer that comes after
-that can be a success. `released` and `flushed` tell the two moments apart.
+before the read of an early answer, and meet the reset behind it. Reading, hashing, encoding and
+writing a chunk then follow each other without a turn between them, while its bytes are in the
+processor's cache. After the last chunk it waits until the connection's buffer is empty: only an
+answer that comes after that can be a success. `released` and `flushed` tell the two moments apart.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from aiohttp.payload import Payload
 
-from ..errors import Phase, ProtocolError, SourceChangedError, TransferError
+from ..errors import Phase, ProtocolError, TransferError
 from .connection import (
     abort,
     hear_last_words,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
     from ..encoding.base64 import Encoder
-    from ..ports import Reader
+    from .intake import Intake
 
 HIGH_WATER_BYTES: Final = 64 * 1024
 """What a connection may hold back before it stops pulling; over TLS asyncio's default is 512 KiB."""
@@ -83,21 +83,19 @@ class Frame:
 
 
 class StreamingBody(Payload):
-    """The body of one attempt. It does not own the reader: whoever opened that closes it.
+    """The body of one attempt.
 
     Args:
         frame: What is known beforehand.
-        reader: A fresh pass over the source, or None where there is none.
+        intake: A fresh pass over the source, or None where there is none.
         encoder: Turns raw chunks into wire bytes; fresh for every attempt.
-        hashes: Whether to take the sha256 of the raw bytes.
-        gate: Awaited with that digest (or None) before the last chunk is released; if it raises,
-            the last chunk never leaves.
+        gate: Awaited with the digest of the raw bytes (or None) before the last chunk is released; if
+            it raises, the last chunk never leaves.
         on_handed: Told how many bytes were handed over so far, after every chunk.
 
     Attributes:
         began_s: When the connection was there, on the clock of `time.perf_counter`; None before.
         flushed_s: When the last byte had left this process; None before.
-        source_s: Seconds spent waiting for the source.
         gate_s: Seconds spent at the gate.
     """
 
@@ -105,18 +103,16 @@ class StreamingBody(Payload):
         self,
         frame: Frame,
         *,
-        reader: Reader | None = None,
+        intake: Intake | None = None,
         encoder: Encoder | None = None,
-        hashes: bool = False,
         gate: Callable[[str | None], Awaitable[None]] | None = None,
         on_handed: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__(None, content_type=frame.content_type)
         self._size = frame.declared_bytes
         self._frame = frame
-        self._reader = reader
+        self._intake = intake
         self._encoder = encoder
-        self._digest = hashlib.sha256(usedforsecurity=False) if hashes and reader else None
         self._gate = gate
         self._on_handed = on_handed
         self._transport: asyncio.WriteTransport | None = None
@@ -132,13 +128,17 @@ class StreamingBody(Payload):
         self.failure: Exception | None = None
         self.began_s: float | None = None
         self.flushed_s: float | None = None
-        self.source_s = 0.0
         self.gate_s = 0.0
 
     @property
     def declared_bytes(self) -> int:
         """The Content-Length."""
         return self._frame.declared_bytes
+
+    @property
+    def source_s(self) -> float:
+        """Seconds spent waiting for the source."""
+        return 0.0 if self._intake is None else self._intake.waited_s
 
     @property
     def sent_bytes(self) -> int:
@@ -198,10 +198,8 @@ class StreamingBody(Payload):
                 self._piece_bytes = TLS_PIECE_BYTES
             hear_last_words(writer)
         last = await self._stream(writer)
-        if self._reader is not None:
-            await self._reader.verify()
-        if self._digest is not None:
-            self.sha256 = self._digest.hexdigest()
+        if self._intake is not None:
+            self.sha256 = await self._intake.end()
         await self._pass_gate()
         if self.handed_bytes + len(last) != self.declared_bytes:
             raise ProtocolError(
@@ -225,63 +223,38 @@ class StreamingBody(Payload):
 
     async def _stream(self, writer: AbstractStreamWriter) -> bytes:
         """Send all but the last chunk, and return that."""
-        frame, encoder = self._frame, self._encoder
-        if encoder is None or self._reader is None:
+        frame, intake, encoder = self._frame, self._intake, self._encoder
+        if intake is None or encoder is None:
+            await two_turns()
             return frame.prefix + frame.suffix
         head = frame.prefix
-        at, size = 0, min(frame.chunk_bytes, max(frame.raw_bytes, 1))
-        whole = self._reader.whole
-        buffer = memoryview(b"") if whole is not None else memoryview(bytearray(size))
-        while frame.raw_bytes - at > size:
-            raw = await self._read(buffer) if whole is None else self._take(whole, at, at + size)
-            chunk = encoder.encode(raw)
-            at += size
+        left, size = frame.raw_bytes, min(frame.chunk_bytes, max(frame.raw_bytes, 1))
+        while left > size:
+            await two_turns()
+            buffer = intake.borrow(size)
+            chunk = encoder.encode(await intake.read(buffer, size))
+            if frame.reuses_buffer:
+                intake.give_back(buffer)
+            left -= size
             await self._hand_over(writer, b"".join((head, chunk)) if head else chunk)
             head = b""
+            del chunk  # a slow peer would have it kept in memory for as long
             if self.waiting_bytes:
+                del buffer  # the connection may still hold it
                 await writer.drain()
-                if whole is None and not frame.reuses_buffer:
-                    buffer = memoryview(bytearray(size))  # the connection may still hold the other
-        left = frame.raw_bytes - at
-        raw = await self._read(buffer[:left]) if whole is None else self._take(whole, at, at + left)
-        return b"".join((head, encoder.encode(raw), encoder.finish(), frame.suffix))
-
-    def _take(self, whole: memoryview, start: int, end: int) -> memoryview:
-        """A part of a source that is in memory; hash it."""
-        raw = whole[start:end]
-        if len(raw) != end - start:
-            raise self._shrank()
-        if self._digest is not None:
-            self._digest.update(raw)
-        return raw
-
-    def _shrank(self) -> SourceChangedError:
-        return SourceChangedError(
-            f"the source ended early: {self._frame.raw_bytes} bytes when opened,"
-            " fewer when read; the last chunk was held back, so nothing was applied"
-        )
-
-    async def _read(self, buffer: memoryview) -> memoryview:
-        """Fill the buffer from the source; hash what came."""
-        if not buffer:
-            return buffer
-        assert self._reader is not None  # noqa: S101  # only called where there is one
-        asked_s = time.perf_counter()
-        try:
-            count = await self._reader.read_into(buffer)
-        finally:
-            self.source_s += time.perf_counter() - asked_s
-        if count != len(buffer):
-            raise self._shrank()
-        if self._digest is not None:
-            self._digest.update(buffer)
-        return buffer
+            elif not frame.reuses_buffer:
+                intake.give_back(buffer)
+        await two_turns()
+        buffer = intake.borrow(size)
+        raw = await intake.read(buffer, left)
+        last = b"".join((head, encoder.encode(raw), encoder.finish(), frame.suffix))
+        intake.give_back(buffer)
+        return last
 
     async def _hand_over(
         self, writer: AbstractStreamWriter, data: bytes | memoryview, *, is_last: bool = False
     ) -> None:
         """Write a chunk; of the last one, all but its last piece is an ordinary chunk."""
-        await two_turns()
         pieces = [data] if len(data) <= self._piece_bytes else self._pieces_of(data)
         for piece in pieces[:-1]:
             await self._put(writer, piece)
@@ -370,7 +343,9 @@ class StreamingBody(Payload):
         """
         self._is_closed = True
         if self._ended.is_set() or not self._has_started:
-            self._reader = self._encoder = self._digest = self._gate = self._on_handed = None
+            self._encoder = self._gate = self._on_handed = None
+            if self._intake is not None:
+                self._intake.let_go()
 
     async def wait_ended(self) -> None:
         """Wait until aiohttp's task no longer runs this body."""

@@ -83,6 +83,8 @@ def hear_last_words(writer: AbstractStreamWriter) -> None:
     tls = getattr(transport, "_ssl_protocol", None)
     if transport is None or not isinstance(protocol, asyncio.Protocol):
         return
+    if tls is None and transport.get_extra_info("sslcontext") is not None:
+        return  # uvloop's: what lies in the socket is not what the protocol is to hear
     lowest: asyncio.BaseProtocol
     if isinstance(tls, asyncio.BufferedProtocol):
         lowest, take = tls, _into(tls)
