@@ -7,9 +7,11 @@ sender was asked for.
 from __future__ import annotations
 
 import os
+import select
 import statistics
 import subprocess
 import sys
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,7 +22,7 @@ from .job import Sample
 from .proof import ProofError, prove
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from .job import Job
     from .sink import SinkProcess
@@ -29,6 +31,9 @@ SINK_IS_FULL: Final = 0.85
 """Above this share of a core in its busiest process, the sink may be the limit."""
 LONGEST_S: Final = 600.0
 """No run takes so long; a sender that does is killed."""
+SETTLED_S: Final = 1.0
+"""How long a sender goes on when all its servers have stalled: until its own buffers are full."""
+_LOOK_EVERY_S: Final = 0.05
 
 
 class Contestant(NamedTuple):
@@ -52,11 +57,18 @@ class ContestError(Exception):
 
 
 def rounds(
-    contestants: Sequence[Contestant], *, rounds: int, sink: SinkProcess
+    contestants: Sequence[Contestant], *, rounds: int, sink: SinkProcess, ready_together: bool = False
 ) -> dict[str, list[Sample]]:
     """Run every contestant once per round, in rotated order.
 
     Before each run its files are read into the page cache, or dropped from it (option `cold`).
+
+    Args:
+        contestants: Who runs.
+        rounds: How often.
+        sink: Whom they send to.
+        ready_together: The processes of a round start at the same time, which saves that time, and
+            wait until it is their turn; nothing runs beside a run in either case.
 
     Returns:
         By name; sample i of each contestant comes from round i.
@@ -70,8 +82,10 @@ def rounds(
         raise ContestError("two contestants have the same name")
     for number in range(rounds):
         turn = number % max(1, len(contestants))
-        for contestant in (*contestants[turn:], *contestants[:turn]):
-            found[contestant.name].append(run(contestant, sink))
+        order = (*contestants[turn:], *contestants[:turn])
+        for some in [order] if ready_together else [(each,) for each in order]:
+            for contestant, found_ in zip(some, _in_turn(some, sink), strict=True):
+                found[contestant.name].append(found_)
     return found
 
 
@@ -82,7 +96,23 @@ def run(contestant: Contestant, sink: SinkProcess) -> Sample:
         ContestError: As for `rounds`.
         SinkError: As for `rounds`.
     """
-    job = contestant.job
+    (found,) = _in_turn((contestant,), sink)
+    return found
+
+
+def _in_turn(contestants: Sequence[Contestant], sink: SinkProcess) -> list[Sample]:
+    """Have all get ready at the same time, then run one after the other."""
+    with ExitStack() as stack:
+        processes = [stack.enter_context(_process(each)) for each in contestants]
+        for contestant, process in zip(contestants, processes, strict=True):
+            if _hear(process) != b"ready\n":
+                raise ContestError(f"{contestant.name} did not get ready; its error stands above")
+        return [_go(*each, sink) for each in zip(contestants, processes, strict=True)]
+
+
+@contextmanager
+def _process(contestant: Contestant) -> Generator[subprocess.Popen[bytes]]:
+    """A fresh process that has been told its job; killed when the block is left."""
     process = subprocess.Popen(
         [sys.executable, "-m", contestant.module],
         stdin=subprocess.PIPE,
@@ -91,19 +121,25 @@ def run(contestant: Contestant, sink: SinkProcess) -> Sample:
         env=_environment(),
     )
     try:
-        _say(process, msgspec.json.encode(job))
-        if _hear(process) != b"ready\n":
-            raise ContestError(f"{contestant.name} did not get ready; its error stands above")
-        _set_cache(job)
-        before = sink.reset()
-        _say(process, b"go")
-        line = _hear(process)
-        if process.wait(LONGEST_S) != 0 or not line:
-            raise ContestError(f"{contestant.name} failed; its error stands above")
+        _say(process, msgspec.json.encode(contestant.job))
+        yield process
     finally:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def _go(contestant: Contestant, process: subprocess.Popen[bytes], sink: SinkProcess) -> Sample:
+    """Let one that is ready do its job."""
+    job = contestant.job
+    _set_cache(job)
+    before = sink.reset()
+    _say(process, b"go")
+    if job.duration_s is not None:
+        _end_when_stalled(process, job, sink)
+    line = _hear(process)
+    if process.wait(LONGEST_S) != 0 or not line:
+        raise ContestError(f"{contestant.name} failed; its error stands above")
     after = sink.counts()
     found = msgspec.json.decode(line, type=Sample)
     if not found.seconds > 0:
@@ -130,6 +166,24 @@ def figure(samples: Sequence[Sample], of: Callable[[Sample], float]) -> Spread:
 def ratio(a: Sequence[Sample], b: Sequence[Sample], of: Callable[[Sample], float]) -> Spread:
     """A figure of `a` by that of `b`, pair by pair of the same round."""
     return spread([of(x) / of(y) for x, y in zip(a, b, strict=True)])
+
+
+def _end_when_stalled(process: subprocess.Popen[bytes], job: Job, sink: SinkProcess) -> None:
+    """Tell a sender that it is enough, some time after all its servers have stalled.
+
+    It ends by itself after its `duration_s`, whether they have or not.
+    """
+    while not _has_spoken(process, _LOOK_EVERY_S):
+        if sink.counts().stalled >= job.count:
+            if not _has_spoken(process, SETTLED_S):
+                _say(process, b"enough")
+            return
+
+
+def _has_spoken(process: subprocess.Popen[bytes], within_s: float) -> bool:
+    """Whether it writes its answer, or ends, within this time."""
+    assert process.stdout is not None
+    return bool(select.select([process.stdout], [], [], within_s)[0])
 
 
 def _environment() -> dict[str, str]:

@@ -30,7 +30,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         buffer_bytes: `Settings.buffer_bytes` of chartsend; None for its default.
         ledger: A directory for a durable ledger (chartsend only); None for none.
         loop: Event loop of those senders that have one.
-        duration_s: For stalled servers: be cancelled after so long instead of finishing.
+        duration_s: For stalled servers: be cancelled instead of finishing, when the harness says so, or
+            after so long.
         options: With the value `1`: `cold` drops the files' pages before the run, `stalls` measures how
             long an event loop stood still, `prepared` has `aiohttp_bytes` make its bodies before the
             run. `chunk` is the size of a floor's buffer in bytes.

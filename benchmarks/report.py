@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import plots
+from . import doubts, plots
 from .figures import FIGURES, is_limited_by_sink
 from .scenes import by_name
 from .tables import GOALS_HEAD, NONE, goal_rows, markdown, size, spread_of
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .results import Group, Played, Results
     from .scenes import Scene
 
+BROKEN_OFF = "broken off: scenes are missing"
+"""Of a run that did not come to its end."""
 MARK = " †"
 """Behind a contestant whose sink may have been the limit."""
 SINK_NOTE = (
@@ -48,12 +50,15 @@ def write(results: Results, json_file: Path) -> Path:
 def _head(results: Results) -> str:
     kind = "A quick run" if results.quick else "A full run"
     how = (
-        f"{kind}, {results.rounds} rounds, against the {results.against}. Every figure is the"
+        f"{kind}, {doubts.rounds(results)}, against the {results.against}. Every figure is the"
         " median of its rounds with the lowest and the highest; contestants ran in turn, each in a"
         " fresh process, and ratios are taken round by round. MB and GB are powers of ten, of the"
         " raw files."
     )
-    return f"# Benchmarks of {results.date}\n\n{how}\n\n{_machine(results.machine)}"
+    parts = [f"# Benchmarks of {results.date}", how, _machine(results.machine)]
+    if not results.finished:
+        parts.insert(1, f"**This run was {BROKEN_OFF}.**")
+    return "\n\n".join(parts)
 
 
 def _machine(machine: Machine) -> str:

@@ -102,6 +102,8 @@ class Results(msgspec.Struct, kw_only=True):
         machine: Where it ran.
         scenes: What was measured.
         goals: How the goals were judged at the time.
+        finished: All scenes that were asked for have been played; False until then, and so in the file
+            of a run that was broken off.
     """
 
     schema: int = SCHEMA
@@ -112,6 +114,7 @@ class Results(msgspec.Struct, kw_only=True):
     machine: Machine
     scenes: list[Played] = msgspec.field(default_factory=list[Played])
     goals: list[Judged] = msgspec.field(default_factory=list[Judged])
+    finished: bool = True
 
     def scene(self, name: str) -> Played | None:
         """The scene of that name, if it ran."""
@@ -141,7 +144,17 @@ def create(results: Results, folder: Path) -> Path:
 
     Returns:
         The file: `<date>.json`, or `<date>-quick.json`, with `-2`, `-3` … for further ones of a day.
+
+    Raises:
+        ResultsError: The folder cannot be made, or not be written to.
     """
+    try:
+        return _create(results, folder)
+    except OSError as error:
+        raise ResultsError(f"{folder}: no results can be written there: {error.strerror}") from error
+
+
+def _create(results: Results, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{results.date}-quick" if results.quick else results.date
     number = 1
@@ -157,10 +170,17 @@ def create(results: Results, folder: Path) -> Path:
 
 
 def replace(results: Results, path: Path) -> None:
-    """Write what is known now over what was known before; whoever reads meets the one or the other."""
+    """Write what is known now over what was known before; whoever reads meets the one or the other.
+
+    Raises:
+        ResultsError: It cannot be written.
+    """
     beside = path.with_suffix(".part")
-    beside.write_bytes(_text(results))
-    beside.replace(path)
+    try:
+        beside.write_bytes(_text(results))
+        beside.replace(path)
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _text(results: Results) -> bytes:

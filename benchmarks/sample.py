@@ -43,15 +43,22 @@ class Samples:
         """Use a new folder below one on a real disk, and remove it afterwards.
 
         Args:
-            below: Where; default: the first of /var/tmp, the home's cache and here that will do.
+            below: Where; it has to be there. Default: the first of /var/tmp, the home's cache and here
+                that will do.
 
         Raises:
-            UnfitDiskError: It, or all of the defaults, refuse `RWF_NOWAIT`.
+            UnfitDiskError: It is no folder that can be written to, or it, or all of the defaults,
+                refuse `RWF_NOWAIT`.
         """
         choices = [below] if below is not None else [Path("/var/tmp"), Path.home() / ".cache", Path()]
         for choice in choices:
-            choice.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix="chartsend-samples-", dir=choice.resolve()))
+            try:
+                folder = Path(tempfile.mkdtemp(prefix="chartsend-samples-", dir=choice.resolve()))
+            except OSError as exc:
+                if below is None:
+                    continue
+                text = f"{below}: no sample files can be written there: {exc.strerror}"
+                raise UnfitDiskError(text) from exc
             try:
                 if takes_nowait(folder):
                     yield cls(folder)

@@ -120,9 +120,11 @@ class Stage:
         self._say(what)
 
     @contextmanager
-    def sink(self, *, tls: bool = False, stalled: bool = False) -> Generator[SinkProcess]:
+    def sink(
+        self, *, tls: bool = False, stalled: bool = False, processes: int | None = None
+    ) -> Generator[SinkProcess]:
         """A sink of its own, which has gone when the block has been left."""
-        with SinkProcess.start(tls=tls, stalled=stalled) as sink:
+        with SinkProcess.start(tls=tls, stalled=stalled, processes=processes) as sink:
             yield sink
 
     def contest(
@@ -150,7 +152,9 @@ class Stage:
         contestants = [
             Contestant(each.name, self._module(each), self._job(each, sink)) for each in entrants
         ]
-        samples = contest.rounds(contestants, rounds=rounds or self.rounds, sink=sink)
+        samples = contest.rounds(
+            contestants, rounds=rounds or self.rounds, sink=sink, ready_together=self.quick
+        )
         return Group(series=series, at=at, samples=samples)
 
     @staticmethod

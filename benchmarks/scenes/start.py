@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .scene import Stage
 
 LEAST_RUNS = 10
+"""However few rounds there are: each takes a tenth of a second, and the first ones differ most."""
 
 
 def _help_s() -> float:
@@ -49,7 +50,8 @@ SCENE = Scene(
     name="start",
     title="Start",
     how=(
-        "Each figure is of a fresh process; one more beforehand has filled the page cache. The"
+        f"The figures are of fresh processes, at least {LEAST_RUNS} processes each; one more beforehand"
+        " has filled the page cache. The"
         " import is timed inside the process, so without the interpreter's own start, and the help"
         " is timed from outside."
     ),

@@ -82,11 +82,18 @@ async def _play(
         with anyio.CancelScope() as scope:
             if job.duration_s is not None:
                 scope.deadline = anyio.current_time() + job.duration_s
+                asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _enough, scope)
             await send()
         late_ms = stalls.end()
         sample = _sample(job, start, documents=0 if scope.cancelled_caught else job.count)
         sample.stalls_ms = late_ms
         _tell(sample)
+
+
+def _enough(scope: anyio.CancelScope) -> None:
+    """The harness has said so, or has gone."""
+    asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+    scope.cancel()
 
 
 def hear() -> Job:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from benchmarks.contest import Contestant, ContestError, figure, ratio, rounds, run
+from benchmarks.contest import SETTLED_S, Contestant, ContestError, figure, ratio, rounds, run
 from benchmarks.job import Job, Sample
 from benchmarks.proof import ProofError, prove
 from benchmarks.sink import Counts, SinkProcess
@@ -36,11 +36,12 @@ def a_sample(seconds: float = 1.0, documents: int = 3) -> Sample:
     )
 
 
-def test_every_contestant_runs_once_in_every_round(keeping, samples):
+@pytest.mark.parametrize("ready_together", [False, True])
+def test_every_contestant_runs_once_in_every_round(keeping, samples, ready_together):
     sink, _ = keeping()
     job = job_for(sink, samples)
     both = [Contestant("a", "benchmarks.senders.floor_embed", job), Contestant("b", LIAR, honest(job))]
-    found = rounds(both, rounds=2, sink=sink)
+    found = rounds(both, rounds=2, sink=sink, ready_together=ready_together)
     assert {name: len(of) for name, of in found.items()} == {"a": 2, "b": 2}
     spread = ratio(found["a"], found["b"], lambda sample: sample.mb_per_s)
     assert 0 < spread.low <= spread.median <= spread.high
@@ -90,6 +91,15 @@ def test_a_sender_at_a_stalled_sink_is_cancelled_after_its_time(samples):
     assert sample.documents == sample.raw_bytes == 0
     assert sample.seconds >= 0.5
     assert sample.peak_rss_bytes > sample.idle_rss_bytes
+
+
+def test_a_sender_at_a_stalled_sink_is_told_when_all_its_servers_have_stalled(samples):
+    with SinkProcess.start(stalled=True, processes=1) as sink:
+        job = job_for(sink, samples, files=samples.files(2_000_000), count=2, duration_s=300.0)
+        sample = run(Contestant("x", "benchmarks.senders.chartsend", job), sink)
+    assert sample.notes["stalled"] == 2
+    assert SETTLED_S <= sample.seconds < 300
+    assert sample.documents == 0
 
 
 def test_a_sender_ends_when_the_harness_is_killed(samples):

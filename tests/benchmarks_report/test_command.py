@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmarks import goals, results
@@ -75,6 +77,100 @@ def test_misuse_leaves_with_2(arguments):
     assert run(*arguments).returncode == 2
 
 
+NONE_MEASURED = "none of the goals that hold on any machine was measured"
+
+
+def test_a_check_of_nothing_leaves_with_1(planted, tmp_path):
+    planted.results.scenes = [played for played in planted.results.scenes if played.scene == "start"]
+    done = run("check", results.create(planted.results, tmp_path))
+    assert done.returncode == 1
+    assert NONE_MEASURED in done.stdout
+
+
+def test_a_run_that_checks_nothing_leaves_with_1(tmp_path):
+    asked = ("--quick", "--only", "start", "--rounds", "1", "--out", tmp_path)
+    done = run("--check", *asked)
+    assert done.returncode == 1, done.stderr
+    assert NONE_MEASURED in done.stdout
+    assert "the figures are doubtful: 1 round instead of 3 or more" in done.stderr
+    assert run(*asked).returncode == 0
+
+
+def test_a_check_of_a_run_that_was_broken_off_leaves_with_1(planted, tmp_path):
+    planted.results.finished = False
+    done = run("check", results.create(planted.results, tmp_path))
+    assert done.returncode == 1
+    assert "broken off: scenes are missing" in done.stdout
+
+
+def test_doubts_are_told_and_change_no_verdict(planted, tmp_path):
+    assert "doubtful" not in run("check", results.create(planted.results, tmp_path)).stderr
+    planted.results.rounds = 2
+    planted.results.machine = msgspec.structs.replace(planted.results.machine, load=1.5)
+    done = run("check", results.create(planted.results, tmp_path))
+    assert done.returncode == 0
+    assert done.stderr == (
+        "the figures are doubtful: 2 rounds instead of 3 or more,"
+        " and a load average of 1.5 on 4 cores at the start\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--only", "sandbox"), "--only sandbox needs --against sandbox"),
+        (("--only", "big", "--only", "sandbox"), "--only sandbox needs --against sandbox"),
+        (("--only", "big", "--against", "sandbox"), "--against sandbox has only: sandbox\n"),
+        (("--only", "nothing"), "there is no scene nothing; --against sink has the scenes: big, "),
+    ],
+)
+def test_scenes_of_the_chosen_server_are_offered(arguments, told):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--out", "--files"])
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "README.md"])
+def test_a_folder_that_will_not_do_is_told_in_one_line(option, folder):
+    done = run("--quick", option, folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{folder}: no ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_folder_for_files_is_not_made(tmp_path):
+    done = run("--quick", "--files", tmp_path / "new")
+    assert done.returncode == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_report_that_cannot_be_written_leaves_with_2(planted, tmp_path):
+    path = results.create(planted.results, tmp_path)
+    path.with_suffix(".md").mkdir()
+    done = run("report", path)
+    assert done.returncode == 2
+    assert "no report can be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_being_stopped_while_modules_are_imported_leaves_with_130():
+    program = (
+        "import os, runpy, signal, sys\n"
+        "class Stopping:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'msgspec':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Stopping)\n"
+        "runpy.run_module('benchmarks', run_name='__main__', alter_sys=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "stopped\n")
+
+
 def test_a_file_that_is_no_result_leaves_with_2(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("{}")
@@ -94,6 +190,7 @@ def test_the_quick_form_measures_every_figure_it_owes(tmp_path):
     done = run("--quick", "--check", "--rounds", 1, "--out", tmp_path, within_s=840)
     (path,) = tmp_path.glob("*.json")
     found = results.read(path)
+    assert found.finished
     assert not any(played.failed for played in found.scenes), done.stderr
     owed = [judged for judged in found.goals if judged.key in goals.due_of(found)]
     assert owed
@@ -130,4 +227,7 @@ def test_a_run_that_is_broken_off_keeps_the_scenes_it_has_played(tmp_path):
     assert "stopped" in told
     assert "Traceback" not in told
     (path,) = tmp_path.glob("*.json")
-    assert [played.scene for played in results.read(path).scenes] == ["quota"]
+    found = results.read(path)
+    assert [played.scene for played in found.scenes] == ["quota"]
+    assert not found.finished
+    assert f"python -m benchmarks report {shlex.quote(str(path))}\n" in told

@@ -73,6 +73,12 @@ def test_another_machine_is_told(planted):
     assert "load: 0.250 / 3.00" in told
 
 
+def test_another_load_alone_makes_no_other_kind(planted):
+    other = copy.deepcopy(planted.results)
+    other.machine = msgspec.structs.replace(other.machine, load=3.0)
+    assert compare.text(planted.results, other) == "no figure differs"
+
+
 def test_from_zero_there_is_no_share(planted):
     before = copy.deepcopy(planted.results)
     before.scene("start").groups[0].values["import, ms"] = [0.0, 0.0, 0.0]

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from benchmarks.results import Played
-from benchmarks.scenes import AGAINST_SANDBOX, SCENES
+from benchmarks.scenes import AGAINST_SANDBOX, SCENES, start
 from benchmarks.tables import number, size, spread_of
 
 from benchmarks import goals, report, results
@@ -43,6 +43,23 @@ def test_the_head_tells_the_machine(written):
         "0.25",
     ):
         assert fact in head
+
+
+def test_one_round_is_not_told_as_several(planted, written):
+    assert "3 rounds," in written()
+    planted.results.rounds = 1
+    assert "1 round," in written()
+
+
+def test_a_run_that_was_broken_off_says_so_in_its_head(planted, written):
+    assert "broken off" not in written()
+    planted.results.finished = False
+    assert "broken off: scenes are missing" in written().split("## Goals")[0]
+
+
+def test_the_start_scene_tells_how_many_processes_there_were_at_least():
+    scene = next(scene for scene in SCENES if scene.name == "start")
+    assert f"at least {start.LEAST_RUNS} processes each" in scene.how
 
 
 def test_the_goals_come_first_with_median_range_and_verdict(planted, written):
