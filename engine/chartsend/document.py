@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import datetime as dt  # noqa: TC003  # msgspec reads the annotations at run time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypedDict, Unpack
 
 import msgspec
 
 from .errors import InvalidDocumentError
-from .shape import UNSAFE, Moment, Shape
+from .shape import UNSAFE, FilePath, Moment, Shape, spelled_out, unexpected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -61,6 +61,18 @@ class Address(Shape, frozen=True, kw_only=True):
     country: str | None = None
 
 
+class Demographics(TypedDict, total=False):
+    """What `Patient.identified` takes beside the identifier: the fields of `Patient`."""
+
+    first_name: str | None
+    last_name: str | None
+    birth_date: dt.date | None
+    sex: Sex | None
+    phone: str | None
+    email: str | None
+    address: Address | None
+
+
 class Patient(Shape, frozen=True, kw_only=True):
     """Whose chart it is: identifiers first, demographics as the receiver needs them."""
 
@@ -74,13 +86,17 @@ class Patient(Shape, frozen=True, kw_only=True):
     address: Address | None = None
 
     @classmethod
-    def identified(cls, id: str, type: str, **demographics: Any) -> Patient:  # noqa: A002
+    def identified(cls, id: str, type: str, **more: Unpack[Demographics]) -> Patient:  # noqa: A002
         """A patient known by one identifier, such as `Patient.identified("0000991234", "MR")`.
 
         Raises:
             InvalidDocumentError: As for every shape.
+            TypeError: There is no such field; the nearest one is named.
         """
-        return cls(identifiers=(Identifier(id=id, type=type),), **demographics)
+        try:
+            return cls(identifiers=(Identifier(id=id, type=type),), **more)
+        except TypeError as error:
+            raise unexpected(cls, more, error) from None
 
 
 class Provider(Shape, frozen=True, kw_only=True):
@@ -187,6 +203,32 @@ def _check_size(given: object) -> None:
         raise InvalidDocumentError("a stream's size_bytes is a whole number, 0 or more")
 
 
+class CommonFields(TypedDict, total=False):
+    """What `Document.from_bytes` and `from_stream` take beside their source: fields of `Document`."""
+
+    document_id: str | None
+    type: str | None
+    description: str | None
+    content_type: str | None
+    status: str | None
+    availability: Availability | None
+    replaces: str | None
+    documented_at: Moment | None
+    service_at: Moment | None
+    type_codings: tuple[Coding, ...]
+    patient: Patient | None
+    provider: Provider | None
+    authenticator: Provider | None
+    visit: Visit | None
+    order: Order | None
+
+
+class DocumentFields(CommonFields, total=False):
+    """What `Document.from_path` takes beside the path: there a title is not required."""
+
+    title: str | None
+
+
 class Document(Shape, frozen=True, kw_only=True):
     """A source and what must be said of it.
 
@@ -229,22 +271,38 @@ class Document(Shape, frozen=True, kw_only=True):
     order: Order | None = None
 
     @classmethod
-    def from_path(cls, path: str, **fields: Any) -> Document:
+    def from_path(cls, path: str | FilePath, **fields: Unpack[DocumentFields]) -> Document:
         """A document whose bytes are a file; the file is not touched yet.
+
+        Args:
+            path: A text, or what has one, such as a `pathlib.Path`.
+            **fields: As for `Document`.
 
         Raises:
             InvalidDocumentError: As for every shape.
+            TypeError: `path` is no path (bytes are none), or there is no such field; the nearest
+                one is named.
         """
-        return cls(path=str(path), **fields)
+        name = path if isinstance(path, str) else spelled_out(path)
+        try:
+            return cls(path=name, **fields)
+        except TypeError as error:
+            raise unexpected(cls, fields, error) from None
 
     @classmethod
-    def from_bytes(cls, data: bytes | bytearray | memoryview, *, title: str, **fields: Any) -> Document:
+    def from_bytes(
+        cls, data: bytes | bytearray | memoryview, *, title: str, **fields: Unpack[CommonFields]
+    ) -> Document:
         """A document whose bytes are in memory.
 
         Raises:
             InvalidDocumentError: As for every shape.
+            TypeError: There is no such field; the nearest one is named.
         """
-        return cls(content=Buffer(data), title=title, **fields)
+        try:
+            return cls(content=Buffer(data), title=title, **fields)
+        except TypeError as error:
+            raise unexpected(cls, fields, error) from None
 
     @classmethod
     def from_stream(
@@ -253,14 +311,18 @@ class Document(Shape, frozen=True, kw_only=True):
         *,
         size_bytes: int,
         title: str,
-        **fields: Any,
+        **fields: Unpack[CommonFields],
     ) -> Document:
         """A document whose bytes come from an async iterator of known size; see `Stream`.
 
         Raises:
             InvalidDocumentError: As for every shape.
+            TypeError: There is no such field; the nearest one is named.
         """
-        return cls(content=Stream(size_bytes=size_bytes, open=open), title=title, **fields)
+        try:
+            return cls(content=Stream(size_bytes=size_bytes, open=open), title=title, **fields)
+        except TypeError as error:
+            raise unexpected(cls, fields, error) from None
 
     @property
     def name(self) -> str:

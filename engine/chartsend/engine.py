@@ -16,9 +16,9 @@ from .errors import TransferError
 from .opened import Opened
 from .ports import NoJournal
 from .send import Asking
-from .settings.parts import between, one_of
+from .settings.parts import one_of
 from .transport.meter import Statistics
-from .workers.count import MOST
+from .workers.count import check_workers
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -55,6 +55,9 @@ class Engine:
         workers: Processes that send files; 1 for none but this one. They share the slots, the budget
             for buffers, the quota, tokens and the journal, and end with this process. `workers_for`
             tells how many a job is worth. What is in memory, or a stream, is sent from here.
+
+    Raises:
+        ConfigError: `priority` is another word, or `workers` no whole number from 1 to 64.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class Engine:
         priority: Priority = "realtime",
         workers: int = 1,
     ) -> None:
-        between("workers", workers, 1, MOST)
+        check_workers(workers)
         one_of("priority", str(priority), ("realtime", "backfill"))
         self._settings = settings
         self._priority: Priority = priority
@@ -157,6 +160,7 @@ class Engine:
         note_text: bool | None = None,
         deadline_s: float | None = DEADLINE_S,
         fail_fast: bool = False,
+        is_over: Callable[[], bool] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> AsyncGenerator[AsyncIterator[Receipt]]:
         """Send documents from an iterable of any length; give receipts as they finish.
@@ -176,8 +180,11 @@ class Engine:
             model: As for `send`.
             note_text: As for `send`.
             deadline_s: Seconds for each document, from the moment it gets its slot.
-            fail_fast: After the first failure take no more documents; sends under way end, and
+            fail_fast: After the first failure start no more documents; sends under way end, and
                 the iterator gives their receipts before it raises that failure.
+            is_over: Asked before each document is taken, and again when it has its slot; once true
+                it must stay so. Then nothing more is started, sends under way end, and the iterator
+                ends after their receipts. A document that was taken and not started has none.
             on_progress: As for `send`.
 
         Yields:
@@ -193,8 +200,13 @@ class Engine:
         )
         failures: list[TransferError] = []
 
-        async def work(document: Document) -> Receipt:
+        def is_stopped() -> bool:
+            return bool(failures) or (is_over is not None and is_over())
+
+        async def work(document: Document) -> Receipt | None:
             async with opened.pool.slot(Deadline.after(None)):
+                if is_stopped():  # while it waited for its slot
+                    return None
                 try:
                     ask = asking.ask(
                         document, deadline=Deadline.after(deadline_s), on_progress=on_progress
@@ -206,7 +218,7 @@ class Engine:
                     known = error.receipt
                     return known if isinstance(known, Receipt) else asking.refused(document, error)
 
-        async with opened.pool.many(documents, work, is_over=lambda: bool(failures)) as receipts:
+        async with opened.pool.many(documents, work, is_over=is_stopped) as receipts:
             yield _Receipts(receipts, failures)
 
     async def delete(
@@ -307,9 +319,12 @@ class Engine:
 
 
 class _Receipts:
-    """Receipts as they finish; at the end the failure that stopped the intake, if there was one."""
+    """Receipts as they finish; at the end the failure that stopped the intake, if there was one.
 
-    def __init__(self, receipts: AsyncIterator[Receipt], failures: list[TransferError]) -> None:
+    What was not started has none: it arrives here as None and is left out.
+    """
+
+    def __init__(self, receipts: AsyncIterator[Receipt | None], failures: list[TransferError]) -> None:
         self._receipts = receipts
         self._failures = failures
 
@@ -318,7 +333,10 @@ class _Receipts:
 
     async def __anext__(self) -> Receipt:
         try:
-            return await anext(self._receipts)
+            while True:
+                receipt = await anext(self._receipts)
+                if receipt is not None:
+                    return receipt
         except StopAsyncIteration:
             if self._failures:
                 raise self._failures[0] from None

@@ -137,7 +137,9 @@ class Pool:
         Args:
             items: What to work on.
             work: Called for each item, in at most `slots` tasks.
-            is_over: Asked before each item; once true, no more are taken.
+            is_over: Asked before each item is offered, and again when a worker has it: it may have
+                waited long. Once true it stays so: no more are taken, and one that was taken but
+                not begun is dropped.
         """
         item_in, item_out = anyio.create_memory_object_stream[In](0)
         result_in, result_out = anyio.create_memory_object_stream[Out](0)
@@ -145,7 +147,7 @@ class Pool:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_feed, items, item_in, is_over)
                 for _ in range(self.slots):
-                    tasks.start_soon(_work, item_out.clone(), result_in.clone(), work)
+                    tasks.start_soon(_work, item_out.clone(), result_in.clone(), work, is_over)
                 item_out.close()
                 result_in.close()
                 try:
@@ -186,10 +188,12 @@ async def _work(
     items: MemoryObjectReceiveStream[In],
     results: MemoryObjectSendStream[Out],
     work: Callable[[In], Awaitable[Out]],
+    is_over: Callable[[], bool],
 ) -> None:
     async with items, results:
         async for item in items:
-            await results.send(await work(item))
+            if not is_over():  # it was asked when the item was offered, which may be long ago
+                await results.send(await work(item))
 
 
 def _single(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -283,6 +283,9 @@ class NoJournal:
 class Progress:
     """How far one send is; given to `on_progress` from time to time.
 
+    An upload has two bodies, the file and then the message, and `sent_bytes` begins again with the
+    second, as it does with every further attempt. `declared_bytes` is of the body under way.
+
     Attributes:
         document_id: The document.
         source: The source's name, for the caller's own eyes.

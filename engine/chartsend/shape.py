@@ -17,6 +17,7 @@ from typing import (
     ClassVar,
     Literal,
     NamedTuple,
+    Protocol,
     TypeGuard,
     TypeVar,
     Union,
@@ -29,7 +30,7 @@ import msgspec
 from .errors import InvalidDocumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 Moment = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 """A date and time with its offset from UTC; a naive one would mean another time elsewhere."""
@@ -184,6 +185,21 @@ def _is_a(value: object, expected: object) -> bool:
     return isinstance(expected, type) and isinstance(value, expected)
 
 
+class FilePath(Protocol):
+    """A path that is not a text, such as `pathlib.Path`: what `os.PathLike[str]` is."""
+
+    def __fspath__(self) -> str: ...
+
+
+def spelled_out(given: object) -> str:
+    """A path as a text; bytes have no one meaning as a text, and a number is a descriptor."""
+    spelling = getattr(type(given), "__fspath__", None)
+    path = given if spelling is None else spelling(given)
+    if not isinstance(path, str):
+        raise TypeError(f"a path is a str or a pathlib.Path, not {type(given).__name__}")
+    return path
+
+
 S = TypeVar("S", bound=Shape)
 _AT = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
@@ -235,6 +251,22 @@ def _unknown_key(name: str, path: str, kind: type[Shape], *, shows_keys: bool) -
     if shows_keys:
         return f"unknown key `{path}.{name}`{hint}" if path else f"unknown key `{name}`{hint}"
     return f"unknown key in `{path}`{hint}" if path else f"unknown key{hint}"
+
+
+def unexpected(kind: type[Shape], given: Iterable[str], error: TypeError) -> TypeError:
+    """What to raise when a shape was called with these keywords and would not have one of them.
+
+    Args:
+        kind: The shape.
+        given: Names of the keywords.
+        error: What the call raised; given back when every keyword is a field.
+    """
+    for name in given:
+        if name not in kind.__struct_fields__:
+            own = difflib.get_close_matches(name, kind.__struct_fields__, n=1)
+            hint = f"; did you mean `{own[0]}`?" if own else ""
+            return TypeError(f"{kind.__name__} has no field `{name}`{hint}")
+    return error
 
 
 # Rows of one manifest repeat the same mistake, and looking for what was meant takes a third of a

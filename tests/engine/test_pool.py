@@ -83,6 +83,24 @@ async def test_a_slot_that_does_not_come_in_time_is_an_error_and_takes_nothing()
     assert pool.in_flight == 0
 
 
+@pytest.mark.parametrize("slots", [1, 3])
+async def test_what_was_taken_is_not_begun_once_it_is_over(slots):
+    pool = Pool(concurrency=slots, buffer_bytes=1 << 20)
+    begun, is_over = [], False
+
+    async def work(item):
+        nonlocal is_over
+        begun.append(item)
+        await anyio.wait_all_tasks_blocked()  # the next item has been taken, and waits for a worker
+        is_over = True
+        return item
+
+    async with pool.many(range(99), work, is_over=lambda: is_over) as results:
+        found = [each async for each in results]
+
+    assert sorted(found) == begun == list(range(slots))
+
+
 async def test_an_exception_of_the_producer_is_raised_as_it_is(baseline):
     pool = Pool(concurrency=2, buffer_bytes=1 << 20)
 

@@ -191,7 +191,7 @@ class Batch:
             self.news.append(f"Planning goes on at row {start.line}.")
         await planner.plan(start)
         if has_changed:
-            self.news.append(f"{planner.changed} rows changed, {planner.new} rows are new.")
+            self.news.append(f"Rows that changed: {planner.changed:,}; new ones: {planner.new:,}.")
         return await self._finish_plan()
 
     async def _look_again(self, again: frozenset[State]) -> bool:
@@ -221,7 +221,7 @@ class Batch:
         rejected = await self._others.reject_sent(fresh)
         if rejected:
             self.news.append(
-                f"{rejected} rows were sent by another batch of yours since this was planned."
+                f"Rows that another batch of yours has sent since this was planned: {rejected:,}."
             )
             plan = await self._summarised()
         await self._ledger.note({f.PLAN: f.packed(plan), f.HEARD: f.packed(marks_of(others))})
@@ -265,8 +265,8 @@ class Batch:
         await self._others.reject_sent(others)
         if self._others.missing:
             self.news.append(
-                f"{self._others.missing} ledgers of your list are not there any more, or not where they"
-                " were: what was sent from them is not recognised."
+                "Ledgers of your list that are not there any more, or not where they were:"
+                f" {self._others.missing:,}. What was sent from them is not recognised."
             )
         digest = await self._lane.run(self._shared, self._manifest.sha256)
         await self._lane.run(self._shared, self._manifest.check_unchanged)

@@ -160,8 +160,11 @@ class Canaries:
             return
         proving.refused += turn.was_refused
         if proving.needed == self._needed <= proving.refused:
+            count = proving.refused
+            first = "row" if count == 1 else f"{count} rows"
+            were = "was" if count == 1 else "were all"
             self._guard.stop(
-                f"the first {proving.refused} rows for one destination and type were all refused;"
+                f"the first {first} for one destination and type {were} refused;"
                 " see `batch list --state failed`"
             )
 

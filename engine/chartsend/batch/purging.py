@@ -69,14 +69,14 @@ def remove_ledger(directory: str | os.PathLike[str]) -> None:
             rows, has_begun = rows_of(reader.counts()), _has_begun(reader)
         if has_begun and (rows.pending or rows.in_doubt):
             raise LedgerError(
-                f"{rows.pending} rows are pending and {rows.in_doubt} in doubt: send or resolve them"
-                " first"
+                f"the batch is not over (rows pending: {rows.pending:,}, in doubt: {rows.in_doubt:,}):"
+                " send or resolve them first"
             )
         strangers = {entry.name for entry in os.scandir(place.directory)} - _OURS
         if strangers:
             raise LedgerError(
-                f"the ledger's directory holds {len(strangers)} files that are not the ledger's; move"
-                " them away, or remove the directory by hand"
+                f"the ledger's directory holds more than the ledger ({len(strangers)} of other names);"
+                " move that away, or remove the directory by hand"
             )
         # Renamed first: killed half-way, what is left is no ledger, rather than half of one.
         gone = place.directory.with_name(f"{place.directory.name}.{uuid.uuid4().hex}.removed")

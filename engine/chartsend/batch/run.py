@@ -165,8 +165,10 @@ class Runner:
                     yield _without_none(ended)
             finally:
                 self.statistics = engine.statistics()
-                await self._give_back_held()
-                await finish(NOTE_S, lambda: self._add_last(spending, engine))
+                try:
+                    await self._give_back_held()
+                finally:  # a cancellation is passed on once the rows are back, and must not skip this
+                    await finish(NOTE_S, lambda: self._add_last(spending, engine))
 
     async def _add_last(self, spending: Spending, engine: Engine) -> None:
         """Add what this run has used to the ledger's totals; a ledger that failed has no use for it."""

@@ -80,7 +80,7 @@ KINDS: Final[dict[Kind, str]] = {
     "file_changed": "were accepted, and their file's size or time is not what it was when planned",
     "file_missing": "were accepted, and their file is not there any more",
 }
-"""What can differ, in words that follow the number of rows."""
+"""What can differ, in words that follow `Rows that`."""
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):

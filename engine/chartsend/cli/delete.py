@@ -49,6 +49,7 @@ def delete(ctx: click.Context, /, **given: Any) -> None:
     from ..document import Document  # noqa: PLC0415
     from ..shape import parse_shape  # noqa: PLC0415
     from .deleting import ask_to_delete  # noqa: PLC0415
+    from .destination import say_if_mistyped  # noqa: PLC0415
     from .show import receipt_line  # noqa: PLC0415
 
     loaded = ctx.obj.load()
@@ -56,6 +57,7 @@ def delete(ctx: click.Context, /, **given: Any) -> None:
     described = merge(from_options(given["described"]), merge(metadata, loaded.document))
     own = {"document_id": given["ident"]} | ({"title": given["title"]} if given["title"] else {})
     document = parse_shape(Document, {**described, **own})
+    say_if_mistyped(given["to"], loaded.settings)
     receipt, code = anyio.run(
         ask_to_delete, loaded.settings, document, given["to"], given["model"], given["deadline"]
     )

@@ -25,9 +25,12 @@ MODELS: Final = ("document-reference", "diagnostic-report", "notes", "media", "r
 
 
 class _IdAndType(click.ParamType[tuple[str, str | None]]):
-    """`0000991234:MR`: an id and what kind it is; the last colon divides, so an id may have some."""
+    """`0000991234:MR`: an id and what kind it is; the last colon divides, so an id may have some.
 
-    name = "ID:TYPE"
+    Without a colon no kind is said: FHIR carries the value alone, Data Models refuse a patient's.
+    """
+
+    name = "ID[:TYPE]"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -36,7 +39,7 @@ class _IdAndType(click.ParamType[tuple[str, str | None]]):
         if not colon:
             ident, kind = kind, ""
         if not ident.strip() or (colon and not kind.strip()):
-            self.fail("write it as ID:TYPE, such as 0000991234:MR", param, ctx)
+            self.fail("write it as ID:TYPE, such as 0000991234:MR, or as ID alone", param, ctx)
         return ident.strip(), kind.strip() or None
 
 
@@ -85,7 +88,8 @@ _OPTIONS: Final = (
         "--patient",
         type=_IdAndType(),
         multiple=True,
-        help="An identifier of the patient, such as 0000991234:MR; may be repeated.",
+        help="An identifier of the patient, such as 0000991234:MR; may be repeated. Without TYPE the"
+        " value is sent alone: only where the receiver knows what it is; Data Models require it.",
     ),
     click.option(
         "--patient-name", type=_PersonName(), help='Such as "Marla Quillfeather" or "Last, First".'

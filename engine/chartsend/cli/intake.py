@@ -73,6 +73,8 @@ class Intake:
         earlier: What an earlier run sent.
         own: What the run itself uses, which is never sent.
         summary: Counts what is skipped and held back.
+        due: Documents that were given, refused or held back: each is counted in the summary once it
+            has ended, unless it was given and never begun.
         refuse: Awaited with the receipt of each source whose description is bad.
     """
 
@@ -85,6 +87,7 @@ class Intake:
     earlier: EarlierRun | None = None
     own: Own = field(default_factory=Own)
     refuse: Callable[[Receipt], Awaitable[None]] = _forget
+    due: int = 0
     _ready: list[Document] = field(default_factory=list[Document])
     _given_ids: set[bytes] = field(default_factory=set[bytes])
     _lane: Lane = field(default_factory=lambda: Lane(threads=1, name="intake"))
@@ -100,6 +103,11 @@ class Intake:
     def is_reading(self) -> bool:
         """Whether a call to the file system hangs: then the process cannot end as usual."""
         return self._lane.running > 0
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing more may be started, a document that was given before included."""
+        return self._is_stopped
 
     def stop(self) -> bool:
         """Give no further document. Returns whether that is news."""
@@ -126,12 +134,14 @@ class Intake:
             await self._count(found)
         if self._is_stopped or not self._ready:
             raise StopAsyncIteration
+        self.due += 1
         return self._ready.pop()
 
     async def _count(self, found: _Found) -> None:
         outcome = self.summary.outcome
         outcome.skipped += found.skipped
         outcome.in_doubt += len(found.held_back)
+        self.due += len(found.held_back) + len(found.refused)
         self.summary.sidecars += found.sidecars
         for ident in found.held_back:
             self.summary.held_back.add(ident)
@@ -199,16 +209,6 @@ class Intake:
     def failed(self, document: Document, error: TransferError) -> Receipt:
         """The receipt of a document that failed before its first request."""
         return self._failed(document.path or "", document.document_id, error)
-
-    def _was_sent(self, document: Document) -> bool:
-        ident = self._identity(document.document_id, document.path or "")
-        status = self.earlier.status(ident) if self.earlier else None
-        if status == "accepted":
-            self.summary.outcome.skipped += 1
-        elif status == "in_doubt":
-            self.summary.outcome.in_doubt += 1
-            self.summary.held_back.add(ident)
-        return status is not None
 
     def _identity(self, given: str | None, path: str) -> str:
         return document_id(

@@ -58,7 +58,7 @@ class Workers(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number, or 0."""
-        if value in (0, "auto"):
+        if value == 0 or str(value).lower() == "auto":
             return 0
         if not str(value).isdecimal() or not 1 <= int(value) <= MOST:
             self.fail(f"workers is auto, or 1 to {MOST}", param, ctx)

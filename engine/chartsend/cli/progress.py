@@ -26,7 +26,11 @@ TICK_S: Final = 0.25
 
 
 class Flow:
-    """Bytes that went out, those of sends still in flight included."""
+    """Bytes that went out, those of sends still in flight included.
+
+    Of each document its largest body counts, as far as it got: the count never runs backwards, neither
+    when an upload's message follows its file nor when an attempt begins again.
+    """
 
     def __init__(self) -> None:
         self._started_s = time.monotonic()
@@ -35,12 +39,19 @@ class Flow:
 
     def note(self, progress: Progress) -> None:
         """A send got on; called on the event loop a few times a second."""
-        self._in_flight[progress.document_id] = progress.sent_bytes
+        before = self._in_flight.get(progress.document_id, 0)
+        self._in_flight[progress.document_id] = max(before, progress.sent_bytes)
 
     def finish(self, receipt: Receipt) -> None:
         """A send has ended."""
         sent = self._in_flight.pop(receipt.document_id, 0)
-        self._finished_bytes += receipt.bytes if receipt.bytes and not receipt.error else sent
+        known = receipt.bytes if receipt.bytes and not receipt.error else 0
+        self._finished_bytes += max(sent, known)
+
+    @property
+    def sent_bytes(self) -> int:
+        """So much went out until now."""
+        return self._finished_bytes + sum(self._in_flight.values())
 
     @property
     def seconds(self) -> float:
@@ -49,7 +60,7 @@ class Flow:
 
     def line(self, summary: Summary) -> str:
         """One line: counts, bytes, speed."""
-        sent = self._finished_bytes + sum(self._in_flight.values())
+        sent = self.sent_bytes
         outcome = summary.outcome
         parts = [f"{outcome.accepted:,} accepted"]
         if outcome.failed:

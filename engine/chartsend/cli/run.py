@@ -23,6 +23,8 @@ from .exits import INTERRUPTED, TERMINATED, USAGE, of_code, stops_the_run
 from .progress import TICK_S, Flow, Ticker, say
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from ..document import Api, Document, Model, Receipt
     from ..engine import Statistics
     from ..settings import Settings
@@ -130,6 +132,8 @@ class Run:
             with anyio.move_on_after(LEAVE_S):  # stdout may be what hangs
                 for receipt in list(self._unheard.receipts.values()):
                     await self._take(receipt)
+            outcome = self._summary.outcome
+            outcome.stopped |= self._intake.due > outcome.total  # given, and not begun any more
         finally:
             await self._aclose()
 
@@ -173,12 +177,21 @@ class Run:
                     self._intake,
                     **self._job.asked(),
                     deadline_s=self._job.deadline_s,
+                    fail_fast=self._job.fail_fast,
+                    is_over=lambda: self._intake.is_stopped,
                     on_progress=self._flow.note,
                 ) as receipts:
-                    async for receipt in receipts:
-                        await self._take(receipt)
+                    await self._take_all(receipts)
             finally:
                 self.statistics = engine.statistics()
+
+    async def _take_all(self, receipts: AsyncIterator[Receipt]) -> None:
+        try:
+            async for receipt in receipts:
+                await self._take(receipt)
+        except TransferError:
+            if not self._job.fail_fast:  # else it is the first failure, whose receipt was taken
+                raise
 
     async def _plan(self) -> None:
         async with Engine(self._job.settings) as engine:
@@ -203,12 +216,16 @@ class Run:
             self._check_stdout()
 
     async def _take(self, receipt: Receipt) -> None:
-        """Show and count one receipt, and see whether it ends the run."""
+        """Count and show one receipt, and see whether it ends the run."""
         self._unheard.receipts.pop(receipt.document_id, None)
         self._flow.finish(receipt)
         self._summary.add(receipt)
+        self._decide(receipt)  # before it is shown, which may take long: others would begin meanwhile
         await self._show.receipt(receipt)
         self._check_stdout()
+
+    def _decide(self, receipt: Receipt) -> None:
+        """See whether a receipt ends the run."""
         if receipt.status == "accepted":
             self._forbidden = 0
             return

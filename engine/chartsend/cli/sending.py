@@ -21,18 +21,19 @@ from ..disk.sidecar import read_metadata
 from ..document import API_OF
 from ..errors import ConfigError
 from ..redox.route import default_model
-from ..workers.count import workers_for
+from ..workers.count import cores, most_workers, workers_for
 from .accepted import EarlierRun
 from .demo import private_sandbox
 from .describe import from_options
 from .descriptors import fitted
+from .destination import say_if_mistyped
 from .exits import NO_SOURCE
 from .intake import Intake, Route
 from .made_up import fill
 from .progress import make_bar, say
 from .run import Job, Run, leave
 from .show import Show
-from .summary import Summary, left_out_words
+from .summary import FewIds, Summary, left_out_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +90,7 @@ class Sending:
         roots = find.look(self._given.paths, self._skipped)
         left_out = find.Skipped()
         if next(find.walk(roots, left_out, self._own()), None) is None:
-            self._say_nothing_found(left_out)
+            self._say_nothing_found(roots, left_out)
             return NO_SOURCE
         metadata = read_metadata(self._given.metadata) if self._given.metadata else {}
         earlier = _read_receipts(self._given.skip_accepted)
@@ -100,6 +101,7 @@ class Sending:
             settings = fitted(loaded.settings)
             described = merge(from_options(self._given.described), merge(metadata, loaded.document))
             route = self._route(settings)
+            say_if_mistyped(self._given.to, settings)
             intake = Intake(
                 roots, self._skipped, described, route, self._summary, earlier=earlier, own=own
             )
@@ -125,7 +127,7 @@ class Sending:
             note_text=given.note_text,
             deadline_s=given.deadline,
             fail_fast=given.fail_fast,
-            workers=given.workers or self._worthwhile(settings, intake.roots, intake.own),
+            workers=self._workers(settings, intake.roots, intake.own),
         )
         run = Run(job, intake, show=show, summary=self._summary, bar=bar)
         with bar or contextlib.nullcontext():
@@ -136,6 +138,20 @@ class Sending:
         for line in lines:
             say(line)
         return run
+
+    def _workers(self, settings: Settings, roots: find.Roots, own: Own) -> int:
+        """How many processes to send from: as asked for, but none that would have nothing to do."""
+        asked = self._given.workers
+        if not asked:
+            return self._worthwhile(settings, roots, own)
+        files = list(itertools.islice(find.walk(roots, find.Skipped(), own), asked))
+        workers = min(asked, most_workers(settings, documents=len(files)))
+        if workers > cores():
+            say(
+                f"{workers} workers will share the {_processors(cores())} that this process may use:"
+                " more workers than processors are no faster."
+            )
+        return workers
 
     def _worthwhile(self, settings: Settings, roots: find.Roots, own: Own) -> int:
         """How many processes these files are worth; the private sandbox is one, and busy first."""
@@ -188,16 +204,34 @@ class Sending:
         if len(list(itertools.islice(sources, 2))) > 1:
             raise click.UsageError("--document-id names one document, and there are several files.")
 
-    def _say_nothing_found(self, skipped: find.Skipped) -> None:
+    def _say_nothing_found(self, roots: find.Roots, skipped: find.Skipped) -> None:
         left_out = left_out_words(self._skipped.counts + skipped.counts)
         why = f" (left out: {left_out})" if left_out else ""
-        say(f"Nothing to send: no file was found where you pointed{why}.")
+        say(f"Nothing to send: no file was found where you pointed{self._absent(roots)}{why}.")
+
+    def _absent(self, roots: find.Roots) -> str:
+        """Which arguments lead to nothing; by position, since names of files are for stdout only."""
+        paths = self._given.paths
+        absent = FewIds()
+        for position, path in enumerate(paths, start=1):
+            if path in roots.missing:
+                absent.add(str(position))
+        if not absent.count:
+            return ""
+        if len(paths) == 1:
+            return ": there is nothing of that name"
+        word = "argument" if absent.count == 1 else "arguments"
+        return f": there is nothing of the name in {word} {absent}"
 
     def _say_made_up(self, described: Mapping[str, Any], route: Route) -> None:
         say("A private sandbox stands in for Redox: nothing leaves this machine.")
         _, lacking = fill(described, model=route.model)
         if lacking:
             say(f"Not given, so made up: {', '.join(lacking)} (Marla Quillfeather, MR 0000991234).")
+
+
+def _processors(number: int) -> str:
+    return "one processor" if number == 1 else f"{number} processors"
 
 
 def _read_receipts(path: Path | None) -> EarlierRun | None:

@@ -88,15 +88,15 @@ OUR_FIELDS: Final = {
     "Media.Provider.ID": "provider.id",
     "Media.Authenticator.ID": "authenticator.id",
     "Orders[].ID": "order.id",
-    "Orders[].ApplicationOrderID": "order.id or order.application_id",
+    "Orders[].ApplicationOrderID": "order.id` or `order.application_id",
     "Orders[].Results[].Code": "order.code",
-    "DocumentReference.type": "type or type_codings",
+    "DocumentReference.type": "type` or `type_codings",
     "DocumentReference.author": "provider",
-    "DiagnosticReport.code": "type, type_codings or order.code",
+    "DiagnosticReport.code": "type`, `type_codings` or `order.code",
     "Visit.VisitNumber": "visit.number",
     "Encounter.identifier": "visit.number",
 }
-"""Redox's path to the field of a description that fills it, for the error's text."""
+"""Redox's path to the field of a description that fills it, for what stands between two backticks."""
 
 
 def lacking(message: Mapping[str, object], paths: Iterable[str]) -> tuple[str, ...]:

@@ -5,12 +5,12 @@ The one rule: the last chunk is held back until the source has been proven uncha
 body that should not exist.
 
 Theory of operation. aiohttp runs `write_with_length` in a task of its own while it waits for the
-answer. Before each chunk the body gives the event loop two full turns: asyncio runs what was ready
-before it runs what the selector just found, so after one turn the next write would still come
-before the read of an early answer, and meet the reset behind it. Reading, hashing, encoding and
-writing a chunk then follow each other without a turn between them, while its bytes are in the
-processor's cache. After the last chunk it waits until the connection's buffer is empty: only an
-answer that comes after that can be a success. `released` and `flushed` tell the two moments apart.
+answer. Before each chunk (before the last one: after the gate) the body gives the event loop two full
+turns: asyncio runs what was ready before it runs what the selector just found, so after one turn the
+next write would still come before the read of an early answer, and meet the reset behind it. Reading,
+hashing, encoding and writing a chunk follow each other without a turn between them, while its bytes
+are in the processor's cache. After the last chunk it waits until the connection's buffer is empty: only
+an answer that comes after that can be a success. `released` and `flushed` tell the two moments apart.
 """
 
 from __future__ import annotations
@@ -206,6 +206,7 @@ class StreamingBody(Payload):
                 f"the body has {self.handed_bytes + len(last)} bytes and {self.declared_bytes} were"
                 " declared; the last chunk was held back, so nothing was applied"
             )
+        await two_turns()  # an answer may have come while a gate kept the event loop
         await self._hand_over(writer, last, is_last=True)
         await self._flush(writer)
 
@@ -225,7 +226,6 @@ class StreamingBody(Payload):
         """Send all but the last chunk, and return that."""
         frame, intake, encoder = self._frame, self._intake, self._encoder
         if intake is None or encoder is None:
-            await two_turns()
             return frame.prefix + frame.suffix
         head = frame.prefix
         left, size = frame.raw_bytes, min(frame.chunk_bytes, max(frame.raw_bytes, 1))
@@ -244,7 +244,6 @@ class StreamingBody(Payload):
                 await writer.drain()
             elif not frame.reuses_buffer:
                 intake.give_back(buffer)
-        await two_turns()
         buffer = intake.borrow(size)
         raw = await intake.read(buffer, left)
         last = b"".join((head, encoder.encode(raw), encoder.finish(), frame.suffix))

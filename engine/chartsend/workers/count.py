@@ -13,6 +13,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Final
 
+from ..errors import ConfigError
 from ..settings import parse_quota
 
 if TYPE_CHECKING:
@@ -31,10 +32,33 @@ TYPICAL_BYTES: Final = 1_000_000
 MOST: Final = 64
 
 
+def check_workers(workers: object) -> None:
+    """Refuse what is no number of workers.
+
+    Raises:
+        ConfigError: It is no whole number from 1 to `MOST`.
+    """
+    if not isinstance(workers, int) or not 1 <= workers <= MOST:
+        raise ConfigError(
+            f"workers is a whole number, 1 to {MOST}; `workers_for(settings, ...)` tells how many"
+        )
+
+
 def cores() -> int:
     """Processors that this process may use, a container's limit included."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(usable, _allowed())))
+
+
+def most_workers(settings: Settings, *, documents: int | None = None) -> int:
+    """How many workers can have something to do at once: more would only be started and stopped.
+
+    Args:
+        settings: Concurrency.
+        documents: How many there are; None for no end of them.
+    """
+    most = min(settings.concurrency, MOST)
+    return max(1, most if documents is None else min(most, documents))
 
 
 def workers_for(
@@ -53,7 +77,7 @@ def workers_for(
         backfill: Whether a part of the quota stays free.
     """
     each_s = DOCUMENT_S + mean_bytes * (HASHED_BYTE_S if settings.hash else BYTE_S)
-    bounds = [cores(), settings.concurrency, MOST]
+    bounds = [cores(), most_workers(settings, documents=documents)]
     if documents is not None:
         bounds.append(math.ceil(documents * each_s / WORTH_S))
     quota = parse_quota(settings.quota)

@@ -71,7 +71,7 @@ async def test_differences_and_damage_are_told_by_number_only(canaries, command)
     done = command("batch", "verify", canaries.manifest, "--files")
 
     assert done.code == 1
-    assert "row 1, 2, 3, 4" in done.out
+    assert "rows 1, 2, 3, 4" in done.out
     assert "CANARY" not in done.out + done.err
 
 

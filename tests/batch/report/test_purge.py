@@ -81,7 +81,7 @@ async def test_all_of_a_finished_batch_goes_and_its_manifest_stays(settled, comm
 
 
 async def test_a_batch_with_something_to_do_stays(mixed):
-    with pytest.raises(LedgerError, match="2 rows are pending and 1 in doubt"):
+    with pytest.raises(LedgerError, match="rows pending: 2, in doubt: 1"):
         remove_ledger(mixed.ledger)
 
     assert mixed.states()["queued"] == 2
@@ -91,7 +91,7 @@ async def test_a_batch_with_nothing_but_rows_in_doubt_stays_too(made):
     await made.add(1).plan()
     await made.settle(receipt(1, "in_doubt"))
 
-    with pytest.raises(LedgerError, match="1 in doubt"):
+    with pytest.raises(LedgerError, match="rows pending: 0, in doubt: 1"):
         remove_ledger(made.ledger)
 
     assert made.states() == {"in_doubt": 1}
@@ -102,7 +102,7 @@ async def test_a_row_that_a_killed_run_left_unknown_is_in_doubt_for_purge_too(ma
     await made.settle(receipt(1))
     await made.leave_behind(2)
 
-    with pytest.raises(LedgerError, match="0 rows are pending and 1 in doubt"):
+    with pytest.raises(LedgerError, match="rows pending: 0, in doubt: 1"):
         remove_ledger(made.ledger)
 
 
@@ -122,14 +122,14 @@ async def test_a_ledger_that_a_run_was_begun_with_stays_while_rows_are_pending(m
     await ledger.note({STARTED: "1"})
     await ledger.aclose()
 
-    with pytest.raises(LedgerError, match="2 rows are pending"):
+    with pytest.raises(LedgerError, match="rows pending: 2, in doubt: 0"):
         remove_ledger(made.ledger)
 
 
 async def test_a_directory_that_holds_something_else_stays(settled):
     (settled.ledger / "notes.txt").write_text("mine")
 
-    with pytest.raises(LedgerError, match="1 files that are not the ledger's"):
+    with pytest.raises(LedgerError, match=r"more than the ledger \(1 of other names\)"):
         remove_ledger(settled.ledger)
 
     assert sum(settled.states().values()) == 3

@@ -40,7 +40,7 @@ async def test_cells_under_another_header_are_other_rows(job):
 
     _, news = await planned(job)
 
-    assert "2 rows changed, 0 rows are new." in news
+    assert "Rows that changed: 2; new ones: 0." in news
     await job.run()
     assert set(job.messages()) == {"V-7"}, "two rows of one id: the second is a duplicate"
 
@@ -149,6 +149,6 @@ async def test_a_duplicate_is_none_any_more_once_the_other_row_is_corrected(job)
     made, news = await planned(job)
 
     assert (made.accepted, made.rejected) == (2, {})
-    assert "1 rows changed, 0 rows are new." in news
+    assert "Rows that changed: 1; new ones: 0." in news
     await job.run()
     assert job.messages() == {"D-1": 1, "D-2": 1}

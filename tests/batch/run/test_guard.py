@@ -145,6 +145,14 @@ async def test_when_all_of_the_first_are_refused_the_intake_stops():
     assert "first 3 rows for one destination and type" in guard.reason
 
 
+async def test_one_canary_is_one_row_in_words_too():
+    guard = Guard()
+    canaries, ends = Canaries(1, guard), anyio.Event()
+    ends.set()
+    await _turn(canaries, ends, [], [], False)
+    assert guard.reason.startswith("the first row for one destination and type was refused;")
+
+
 async def test_one_accepted_row_keeps_refused_ones_from_stopping_the_intake():
     guard = Guard()
     canaries, ends = Canaries(3, guard), anyio.Event()

@@ -192,7 +192,8 @@ async def test_ledgers_that_are_gone_are_told_when_a_plan_is_made(job, plan, run
 
     assert made.accepted == 1
     (line,) = [each for each in news if "not there any more" in each]
-    assert line.startswith("1 ledger")
+    assert line.startswith("Ledgers of your list")
+    assert " 1. " in line
     assert str(job.folder) not in line
     assert (await plan("b"))[1] == []
 

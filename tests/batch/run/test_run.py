@@ -334,7 +334,7 @@ async def test_a_row_corrected_in_place_and_rows_added_at_the_end_are_planned(jo
     job.add(2)
     ended = await job.run()
     assert sorted(ended) == [3, 6, 7]
-    assert any("1 rows changed, 2 rows are new" in each for each in job.news)
+    assert any("Rows that changed: 1; new ones: 2." in each for each in job.news)
     assert job.messages() == {f"D-{n}": 1 for n in range(1, 8)}
 
 

@@ -128,3 +128,13 @@ def test_a_process_in_which_nothing_hangs_ends_as_usual(environ):
     done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, check=True)
 
     assert done.stdout == b"on\n"
+
+
+def test_an_id_without_its_type_is_explained(chartsend):
+    helped = " ".join(chartsend("batch", "run", "--help").out.split())
+    refused = chartsend("batch", "run", "tonight.jsonl", "--patient", ":MR")
+
+    assert "--patient ID[:TYPE]" in helped
+    assert "Without TYPE the value is sent alone" in helped
+    assert refused.code == 2
+    assert "write it as ID:TYPE, such as 0000991234:MR, or as ID alone" in " ".join(refused.err.split())

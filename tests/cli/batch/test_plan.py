@@ -162,7 +162,7 @@ def test_a_plan_of_a_batch_that_ran_says_what_became_of_it(batch, made, messages
     assert ["done", "3"] in figures
     assert ["to", "go", "1"] in figures
     assert "Nothing was sent." not in done.out
-    assert "0 rows changed, 1 rows are new." in done.err
+    assert "Rows that changed: 0; new ones: 1." in done.err
     assert json.loads(as_json.out)["so_far"] == {
         "done": 3,
         "failed": 0,

@@ -66,12 +66,13 @@ def test_what_does_not_settle_in_time_is_in_doubt_and_has_its_event(
     assert b"`chartsend batch resolve MANIFEST`" in err
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_second_signal_acts_at_once_and_the_ledger_stays_valid(
-    start, arguments, batch, made, sandbox, seen, messages
+    start, arguments, batch, chartsend, made, sandbox, seen, messages, workers
 ):
     job = made(20)
     sandbox.faults([HELD])
-    process = start(*arguments("run", job.manifest, "--concurrency", "4"))
+    process = start(*arguments("run", job.manifest, "--concurrency", "4", "--workers", str(workers)))
     seen("message", 3)
 
     process.send_signal(signal.SIGINT)
@@ -85,6 +86,10 @@ def test_a_second_signal_acts_at_once_and_the_ledger_stays_valid(
     assert process.returncode == 130
     assert time.monotonic() - started < 8, "it did not wait for the 10 s"
     sandbox.clear_faults()
+    status = json.loads(chartsend("batch", "status", job.manifest, "--json").out)
+    assert (status["runs_killed"], status["running_pid"]) == (0, None), "its record was closed"
+    assert status["requests"] >= 3
+    assert "cut off" not in chartsend("batch", "report", job.manifest).out
     again = batch("run", job.manifest, "--json")
     rows = json.loads(again.out.splitlines()[-1])["rows"]
     assert rows["pending"] == rows["failed"] == 0

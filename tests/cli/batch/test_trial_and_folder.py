@@ -315,7 +315,10 @@ def test_hints_name_the_ledger_that_was_given(batch, made, tmp_path, sandbox):
 
     assert "`chartsend batch list MANIFEST --state failed --ledger DIR`" in done.err
     assert "`chartsend batch report MANIFEST --ledger DIR`" in done.err
-    assert "MANIFEST and DIR stand for the two that this run was given." in done.err
+    assert (
+        "MANIFEST and DIR stand for the two that this run was given; names are not repeated here"
+        in done.err
+    )
     assert "my ledger" not in done.err
     assert "tonight" not in done.err
 

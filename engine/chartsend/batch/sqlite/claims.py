@@ -74,8 +74,8 @@ def _fresh(store: Store, limit: int) -> list[Found]:
         if not lines:
             missing = store.in_state(State.QUEUED) - begun
             raise LedgerCorruptError(
-                f"{missing} rows that wait to be sent cannot be found in the ledger; run `batch verify`,"
-                " and restore the ledger from a copy"
+                f"rows that wait to be sent cannot be found in the ledger ({missing}); run"
+                " `batch verify`, and restore the ledger from a copy"
             )
     return [_claimable(line) for line in lines]
 

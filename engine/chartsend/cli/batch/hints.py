@@ -6,10 +6,12 @@ place of names, once and always the same, and are explained.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .options import Given
+
+_WHY: Final = "names are not repeated here, since one may be a patient's."
 
 
 class Hints:
@@ -34,5 +36,5 @@ class Hints:
     def legend(self) -> str:
         """What the words in the place of names mean."""
         if self._ledger:
-            return "MANIFEST and DIR stand for the two that this run was given."
-        return "MANIFEST stands for the one that this run was given."
+            return f"MANIFEST and DIR stand for the two that this run was given; {_WHY}"
+        return f"MANIFEST stands for the one that this run was given; {_WHY}"

@@ -14,7 +14,7 @@ import anyio
 
 from ...batch.batch import Batch, requests_per_s
 from ...errors import ConfigError, LedgerError, TransferError
-from ...workers.count import workers_for
+from ...workers.count import most_workers, workers_for
 from ..exits import SOME_FAILED, of_batch, of_error
 from ..progress import make_bar, say
 from .counting import Counting
@@ -126,7 +126,7 @@ class _Run:
             await self._say_plan(prepared)
             if not self._has_work(prepared):
                 return
-            workers = self._given.workers or self._worthwhile(prepared)
+            workers = self._workers(prepared)
             self._runner = runner = await batch.runner(workers=workers)
             flow = Flow(
                 runner,
@@ -147,14 +147,17 @@ class _Run:
         rows = status.rows
         return bool(rows.pending or status.cut_off or (rows.in_doubt and policy != "hold"))
 
-    def _worthwhile(self, prepared: Prepared) -> int:
-        """How many processes the rows left are worth; the private sandbox is one, and busy first."""
+    def _workers(self, prepared: Prepared) -> int:
+        """How many were asked for, or the rows left are worth; a private sandbox is busy first."""
+        asked, settings, plan = self._given.workers, self._ready.settings, prepared.plan
+        pending = prepared.status.rows.pending
+        if asked:
+            return min(asked, most_workers(settings, documents=max(1, pending)))
         if self._ready.is_trial:
             return 1
-        plan = prepared.plan
         return workers_for(
-            self._ready.settings,
-            documents=prepared.status.rows.pending,
+            settings,
+            documents=pending,
             mean_bytes=plan.size_bytes / max(1, plan.accepted),
             backfill=True,
         )

@@ -12,6 +12,7 @@ import click
 from ..exits import ACCEPTED, PENDING, SOME_FAILED
 from ..progress import say
 from .looking import Place, reading_options
+from .words import counted, numbers, verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,15 +101,15 @@ def lines_of(found: Verified) -> Iterator[str]:
     for damage in found.damage:
         yield f"damaged: {damage}"
     for kind, count in found.differences.items():
-        some = ", ".join(map(str, found.examples[kind][:SHOWN]))
-        more = " and more" if count > SHOWN else ""
-        yield f"{count:,} rows {KINDS[kind]}: row {some}{more}"
+        yield f"Rows that {KINDS[kind]}: {numbers(found.examples[kind], shown=SHOWN, total=count)}"
     if found.is_clean:
+        rows, is_one = found.manifest_rows, found.manifest_rows == 1
         yield (
-            f"{found.manifest_rows:,} rows of the manifest stand in the ledger, each once and unchanged,"
-            " and agree with their receipts."
+            f"{counted(rows, 'row')} of the manifest {verb(rows, 'stands', 'stand')} in the ledger,"
+            f" {'' if is_one else 'each '}once and unchanged, and"
+            f" {verb(rows, 'agrees with its receipt', 'agree with their receipts')}."
         )
     if found.files is not None:
-        yield f"{found.files:,} files were looked at."
+        yield f"{counted(found.files, 'file')} {verb(found.files, 'was', 'were')} looked at."
     if found.head is not None:
         yield f"the chain ends at {found.head}"

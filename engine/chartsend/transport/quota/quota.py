@@ -44,6 +44,8 @@ LONGEST_SLEEP_S: Final = 5.0
 UNASKED_PAUSE_S: Final = 1.0
 """After a 429 without Retry-After, which Redox does not document."""
 _NEVER_NS: Final = 1 << 62
+_PASSED: Final = "the deadline had passed before this request could go; allow more time"
+_USED_UP: Final = "the request quota is used up for longer than the deadline allows"
 
 _log = logging.getLogger("chartsend")
 
@@ -136,10 +138,11 @@ class Quota:
             priority: Default: the engine's.
 
         Raises:
-            DeadlineExceededError: The turn would surely come after the deadline, or did not come
-                before it. Nothing was sent.
+            DeadlineExceededError: The deadline had passed already; or the turn would surely come after
+                it, or did not come before it. Nothing was sent.
             ConfigError: The file cannot be shared with others that use it.
         """
+        was_over = deadline.has_passed
         waiter = Waiter(
             priority or self._priority,
             is_token=operation is Operation.TOKEN,
@@ -152,9 +155,7 @@ class Quota:
         if turn is None and not look.is_hopeless:
             turn = await self._wait(waiter, look, deadline)
         if turn is None:
-            late = DeadlineExceededError(
-                "the request quota is used up for longer than the deadline allows", phase=Phase.NOT_SENT
-            )
+            late = DeadlineExceededError(_PASSED if was_over else _USED_UP, phase=Phase.NOT_SENT)
             late.is_last = True
             raise late
         return turn
