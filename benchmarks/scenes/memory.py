@@ -27,7 +27,7 @@ STALLED_FILES = 2
 """Distinct ones: of each a few hundred kilobytes are read, and what is read stays the kernel's."""
 STALLED_PROCESSES = 2
 """Of each stalled sink, which shakes hands and then does nothing; several run at the same time."""
-QUICK_ROUNDS = 2
+QUICK_ROUNDS = 1
 """In the short form: resident sets differ by a percent from one run to the next."""
 TO_READ = 8
 """Documents of 1 MB for each one in flight, where servers read; of the large ones there is one."""
