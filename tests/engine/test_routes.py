@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 
 import pytest
 
@@ -182,3 +183,23 @@ async def test_every_field_that_is_missing_is_named_at_once_and_nothing_is_sent(
     assert caught.value.code == "invalid_document"
     assert {"Note.DocumentType", "Note.Provider.ID", "Patient.Identifiers"} <= set(caught.value.missing)
     assert engine_made_no_request(sandbox)
+
+
+async def test_what_a_route_advises_against_is_said_once_of_each_kind(
+    sandbox, settings_of, described, caplog
+):
+    documents = (
+        Document.from_bytes(
+            b"%PDF-1.7\n" + bytes(size), title="a.pdf", document_id=f"d{size}", **described
+        )
+        for size in (250_000, 260_000, 270_000)
+    )
+    to = sandbox.info.destination
+    with caplog.at_level(logging.DEBUG, "chartsend"):
+        async with Engine(settings_of(sandbox)) as engine:
+            async with engine.send_many(documents, to=to, method="embed") as receipts:
+                assert [receipt.status async for receipt in receipts] == ["accepted"] * 3
+    advice = [record for record in caplog.records if "are embedded" in record.getMessage()]
+    assert sorted(record.levelname for record in advice) == ["DEBUG", "DEBUG", "WARNING"]
+    (said,) = [record.getMessage() for record in advice if record.levelname == "WARNING"]
+    assert said.endswith("(said once)")

@@ -33,7 +33,7 @@ from .choosing import Chosen, choose_for, facts_of
 from .exchange import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
     from ..aio import Lane
@@ -54,6 +54,8 @@ SETTLE_S: Final = 0.5
 
 JOURNAL_S: Final = 30.0
 """How long a journal may take to note a result of a caller who has gone."""
+
+_NO_DIGITS: Final = {ord(digit): None for digit in "0123456789"}
 
 _log = logging.getLogger("chartsend")
 
@@ -84,6 +86,7 @@ class Sender:
         self._is_kept = type(journal) is not NoJournal
         self._lane = lane
         self._chunk_bytes = chunk_bytes
+        self._warned: set[str] = set()
 
     async def send(self, ask: Ask) -> Receipt:
         """Send one document.
@@ -173,6 +176,15 @@ class Sender:
             small_bytes=self._chunk_bytes,
         )
 
+    def _warn(self, ask: Ask, warnings: Iterable[str]) -> None:
+        """Say what the route advises against: once of each kind, for a job may have a million of them."""
+        for warning in warnings:
+            kind = warning.translate(_NO_DIGITS)
+            is_first = kind not in self._warned
+            self._warned.add(kind)
+            level = logging.WARNING if is_first else logging.DEBUG
+            _log.log(level, "%s: %s%s", ask.shown_as, warning, " (said once)" if is_first else "")
+
     async def _routed(self, ask: Ask, tally: Tally, source: Source) -> Accepted:
         earlier = ask.earlier
         if earlier is not None and earlier.size_bytes == source.size_bytes:
@@ -182,8 +194,7 @@ class Sender:
             tally.reference_url = earlier.reference_url
             return await self._refer(ask, tally, facts, route, earlier.reference_url)
         facts, route, envelope = self._choose(ask, source)
-        for warning in route.warnings:
-            _log.warning("%s: %s", ask.shown_as, warning)
+        self._warn(ask, route.warnings)
         tally.method = route.method
         framed = await self._framed(route, facts, source, envelope)
         if route.method == "embed":
