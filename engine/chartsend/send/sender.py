@@ -177,7 +177,7 @@ class Sender:
         )
 
     def _warn(self, ask: Ask, warnings: Iterable[str]) -> None:
-        """Say what the route advises against: once of each kind, for a job may have a million of them."""
+        """Say what the route advises against, once of each kind: a job may have a million of them."""
         for warning in warnings:
             kind = warning.translate(_NO_DIGITS)
             is_first = kind not in self._warned
