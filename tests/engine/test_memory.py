@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import platform
 import sys
 from pathlib import Path
 
@@ -55,3 +56,21 @@ async def test_64_large_files_at_once_to_a_slow_reader(make_file, arguments, met
     assert sorted(arrived) == sorted((str(n), sha256) for n in range(COUNT))
     assert found["digests"] == {str(n): sha256 for n in range(COUNT)}
     assert found["peak_bytes"] < ceiling_mb * MB, f"{found['peak_bytes'] / MB:.0f} MB"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others keep or give back as they like")
+@pytest.mark.parametrize("size", [300_000, MB])
+async def test_memory_of_chunks_is_used_again_and_not_got_anew(make_file, size):
+    path, _ = make_file(size)
+    with SandboxProcess.start("--quota", "off") as sandbox:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(Path(__file__).with_name("faults.py")),
+            str(sandbox.info.profile),
+            sandbox.info.destination,
+            path,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert float(output) < 25, "70 to 300 page faults for a file, when each chunk is got from the kernel"

@@ -12,6 +12,7 @@ from .. import auth
 from ..aio import Lane
 from ..ports import Operation
 from ..transport.breakers import Breakers, TokenExchange, paced
+from ..transport.buffers import keep_freed_memory
 from ..transport.http import Http
 from ..transport.meter import Statistics
 from ..transport.quota import Quota
@@ -85,6 +86,7 @@ async def assemble(  # noqa: PLR0913  # the parts, put together once
     """
     from .._version import __version__  # noqa: PLC0415  # it reads metadata: 18 ms, needed here only
 
+    keep_freed_memory()
     quota = stack.enter_context(Quota.of(settings, priority=priority))
     lane = Lane(threads=sends)
     stack.push_async_callback(lane.aclose)

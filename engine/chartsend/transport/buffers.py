@@ -1,4 +1,4 @@
-"""Buffers for raw chunks, lent in turn to all sends of one event loop.
+"""Memory for chunks: buffers lent in turn to all sends of one event loop, and freed memory that is kept.
 
 The one rule: a buffer that somebody may still touch is never lent again: not one that a thread may
 write into after its read was cancelled, and not one that a connection has not passed on yet.
@@ -13,6 +13,21 @@ from typing import Final
 
 MOST_FREE: Final = 4
 """How many are kept for later; more are only needed at once where reads wait for a disk."""
+
+KEPT_BYTES: Final = 4 * 1024 * 1024
+"""Several times the largest encoded chunk. The process keeps up to twice as much freed memory."""
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep freed blocks of a chunk's size, instead of giving each back to the kernel.
+
+    An encoded chunk is half a megabyte, made and freed within a turn. glibc gives such a block back and
+    gets it anew, page by page, each zeroed by the kernel: 270 page faults for a file of 1 MB, which
+    cost as much again as sending it. It stops doing so for blocks up to the largest that was ever freed
+    (mallopt(3), M_MMAP_THRESHOLD: dynamic, unless the environment sets it), so one is freed here; its
+    pages are never touched. Other C libraries are not impressed.
+    """
+    bytes(KEPT_BYTES)
 
 
 class Buffers:
