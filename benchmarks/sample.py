@@ -122,7 +122,8 @@ def chill(paths: Iterable[str]) -> None:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fdatasync(descriptor)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            for _ in range(2):  # the kernel may pass over a page that is being moved
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
 

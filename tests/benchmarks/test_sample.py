@@ -41,8 +41,12 @@ def is_cached(path: str) -> bool:
 
 def test_files_are_made_cold_and_warm_again(samples):
     (path,) = samples.files(6_000_000)
-    chill([path])
-    assert not is_cached(path)
+    for _ in range(100):
+        chill([path])
+        if not is_cached(path):
+            break
+    else:
+        raise AssertionError("the page cache never let go of the file")
     warm([path])
     assert any(is_cached(path) for _ in range(100)), "the kernel refuses a cached page only now and then"
 

@@ -108,7 +108,7 @@ async def test_a_token_that_comes_late_is_in_the_sum_and_in_no_percentile(sandbo
 
 async def test_a_slow_reader_of_the_body_is_time_of_sending(sandbox, engine_for):
     async with engine_for(sandbox, timeouts=PATIENT) as engine:
-        sandbox.fault(do="slow_read", on="blob", bytes_per_s=4_000_000)
+        sandbox.fault(do="slow_read", on="blob", bytes_per_s=1_000_000)
         await send(engine, LARGE, method="upload")
         meter = meter_of(engine)
     # What the kernels hold is flushed already; the rest had to wait for the reader.
