@@ -13,7 +13,7 @@ import pytest
 from warm import LARGE, SMALL, sent, written
 
 from chartsend.errors import SourceChangedError, Verdict
-from chartsend.sources import descriptor
+from chartsend.sources import descriptor, file
 from chartsend.sources.descriptor import YOUNG_NS, Identity
 from chartsend.sources.file import open_file
 
@@ -76,15 +76,20 @@ async def test_a_file_that_is_overwritten_in_place_is_never_a_mixture(tmp_path, 
     assert whole > 0
 
 
-async def test_a_file_that_is_written_without_a_pause_is_for_later(tmp_path, lane):
+async def test_a_file_that_is_written_without_a_pause_is_for_later(tmp_path, lane, monkeypatch):
     path = tmp_path / "a.bin"
-    path.write_bytes(bytes(SMALL))
-    with (
-        Helper(OVERWRITE, path, SMALL, os.getpid(), 0.001),
-        pytest.raises(SourceChangedError) as caught,
-    ):
+    written(path, SMALL)
+    changed_ns, looks = os.stat(path).st_mtime_ns, []
+
+    def just_then():
+        looks.append(changed_ns)
+        return changed_ns + YOUNG_NS - 1
+
+    monkeypatch.setattr(file.time, "time_ns", just_then)
+    with pytest.raises(SourceChangedError) as caught:
         await sent(path, lane)
     assert caught.value.verdict is Verdict.RETRY
+    assert len(looks) >= 5
 
 
 @pytest.mark.parametrize(
