@@ -98,7 +98,7 @@ async def test_a_file_that_is_written_without_a_pause_is_for_later(tmp_path, lan
 def test_a_time_of_change_proves_something_when_it_is_old_enough(age_ns, rest_ns):
     now_ns = 1_800_000_000_000_000_000
     identity = Identity(1, now_ns - age_ns, 1, 1)
-    assert max(0, identity.is_proof_in_ns(now_ns)) == rest_ns
+    assert max(0, identity.settles_in_ns(now_ns)) == rest_ns
 
 
 async def test_a_file_under_a_lease_is_waited_for(tmp_path, lane):

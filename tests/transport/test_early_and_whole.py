@@ -16,8 +16,8 @@ from chartsend.errors import TransferError, Verdict
 from chartsend.ports import Operation
 from chartsend.sources.memory import MemorySource
 from chartsend.transport.body import Frame, StreamingBody
+from chartsend.transport.chunks import Chunks
 from chartsend.transport.http import Http, Outgoing
-from chartsend.transport.intake import Intake
 from chartsend.transport.quota import Quota
 from chartsend.transport.verdicts import judge
 
@@ -25,7 +25,7 @@ from chartsend.transport.verdicts import judge
 def body_of(size: int) -> StreamingBody:
     frame = Frame("application/pdf", b"", b"", size, size, 96 * 1024, reuses_buffer=False)
     return StreamingBody(
-        frame, intake=Intake(MemorySource(bytes(size)).reader()), encoder=IdentityEncoder()
+        frame, chunks=Chunks(MemorySource(bytes(size)).reader()), encoder=IdentityEncoder()
     )
 
 
@@ -33,7 +33,7 @@ async def test_a_body_that_would_be_whole_before_its_last_chunk_is_never_whole(r
     # An encoder that gives more than was counted beforehand: the text of a file that was rewritten.
     data = bytes(400_000)
     frame = Frame("text/plain", b"", b"", len(data), 98_304, 98_304, reuses_buffer=False)
-    body = StreamingBody(frame, intake=Intake(MemorySource(data).reader()), encoder=IdentityEncoder())
+    body = StreamingBody(frame, chunks=Chunks(MemorySource(data).reader()), encoder=IdentityEncoder())
     async with Http(settings_for(raw), Quota(None), user_agent="t") as http:
         with pytest.raises(TransferError) as caught:
             await http.exchange(

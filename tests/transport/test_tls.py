@@ -16,8 +16,8 @@ from chartsend.ports import Operation
 from chartsend.sources.memory import MemorySource
 from chartsend.testing import SandboxProcess
 from chartsend.transport.body import Frame, StreamingBody
+from chartsend.transport.chunks import Chunks
 from chartsend.transport.http import Http, Outgoing
-from chartsend.transport.intake import Intake
 from chartsend.transport.quota import Quota
 
 SMALL, LARGE = pattern(2000), pattern(5_000_000)
@@ -158,7 +158,7 @@ async def test_a_body_is_not_flushed_while_bytes_wait_below_tls(raw_tls, setting
     async def sent(http, size) -> StreamingBody:
         data = bytes(size)
         frame = Frame("application/pdf", b"", b"", size, size, 96 * 1024, reuses_buffer=False)
-        body = Observed(frame, intake=Intake(MemorySource(data).reader()), encoder=IdentityEncoder())
+        body = Observed(frame, chunks=Chunks(MemorySource(data).reader()), encoder=IdentityEncoder())
         with pytest.raises(TransferError):
             await http.exchange(
                 Outgoing(Operation.MESSAGE, raw_tls.url + "/x", {}, body), deadline=Deadline.after(10)

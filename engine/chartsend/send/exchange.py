@@ -29,8 +29,8 @@ from ..transport import breaker
 from ..transport.body import StreamingBody
 from ..transport.breakers import Target
 from ..transport.buffers import Buffers
+from ..transport.chunks import Chunks
 from ..transport.http import REPLY_CAP_BYTES, Outgoing
-from ..transport.intake import Intake
 from ..transport.retry import Retrier, RetryBudget, parse_retry_after
 from ..transport.verdicts import judge
 
@@ -235,7 +235,7 @@ class Exchanger:
             tally.attempts += 1
             body = StreamingBody(
                 frame,
-                intake=self._intake(reader),
+                chunks=self._chunks(reader),
                 encoder=step.framed.encoder(),
                 gate=step.gate,
                 on_handed=_progress(ask, frame.declared_bytes),
@@ -259,10 +259,10 @@ class Exchanger:
             self._tokens.reject(made[0][2])
         return reply
 
-    def _intake(self, reader: Reader | None) -> Intake | None:
+    def _chunks(self, reader: Reader | None) -> Chunks | None:
         if reader is None:
             return None
-        return Intake(reader, hashes=self._settings.hash, buffers=self._buffers)
+        return Chunks(reader, hashes=self._settings.hash, buffers=self._buffers)
 
     def _asked_s(self, reply: Reply) -> float | None:
         """How long the answer asks to wait; None when it does not, or not in a valid way."""

@@ -55,8 +55,8 @@ class Identity(NamedTuple):
     def of(cls, status: os.stat_result) -> Identity:
         return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
 
-    def is_proof_in_ns(self, now_ns: int) -> int:
-        """How long until this tells old bytes from new ones; 0 or less when it does.
+    def settles_in_ns(self, now_ns: int) -> int:
+        """How long until this tells old bytes from new ones; 0 or less when it does already.
 
         A write stamps the file when it begins. While it goes on, the file has its time already, and not
         yet all of its bytes: whoever reads then gets a mixture that nothing betrays later.

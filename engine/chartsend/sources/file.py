@@ -4,7 +4,7 @@ The one rule: every check is made on the open descriptor, and a descriptor is ne
 thread may still read it.
 
 Theory of operation. A file that was written within the last moments is left alone until its time of
-change tells something (`Identity.is_proof_in_ns`). A file whose names and bytes the kernel has in
+change tells something (`Identity.settles_in_ns`). A file whose names and bytes the kernel has in
 memory is opened, read and verified on the event loop (`cached.py` opens, `descriptor.py` reads); a small
 one is read whole, proven and closed at once, and is never touched again. Otherwise one hop to a thread
 does that. Larger files are read with ``preadv(RWF_NOWAIT)``, which gives what the page cache has and
@@ -196,7 +196,7 @@ async def open_file(
     for _ in range(_MOST_LOOKS):
         began_ns = time.time_ns()
         source = await _open(path, lane=lane, read_s=read_s, small_bytes=small_bytes)
-        young_ns = source.identity.is_proof_in_ns(began_ns)
+        young_ns = source.identity.settles_in_ns(began_ns)
         if young_ns <= 0:
             return source
         source.close()

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
     from ..encoding.base64 import Encoder
-    from .intake import Intake
+    from .chunks import Chunks
 
 HIGH_WATER_BYTES: Final = 64 * 1024
 """What a connection may hold back before it stops pulling; over TLS asyncio's default is 512 KiB."""
@@ -87,7 +87,7 @@ class StreamingBody(Payload):
 
     Args:
         frame: What is known beforehand.
-        intake: A fresh pass over the source, or None where there is none.
+        chunks: A fresh pass over the source, or None where there is none.
         encoder: Turns raw chunks into wire bytes; fresh for every attempt.
         gate: Awaited with the digest of the raw bytes (or None) before the last chunk is released; if
             it raises, the last chunk never leaves.
@@ -103,7 +103,7 @@ class StreamingBody(Payload):
         self,
         frame: Frame,
         *,
-        intake: Intake | None = None,
+        chunks: Chunks | None = None,
         encoder: Encoder | None = None,
         gate: Callable[[str | None], Awaitable[None]] | None = None,
         on_handed: Callable[[int], None] | None = None,
@@ -111,7 +111,7 @@ class StreamingBody(Payload):
         super().__init__(None, content_type=frame.content_type)
         self._size = frame.declared_bytes
         self._frame = frame
-        self._intake = intake
+        self._chunks = chunks
         self._encoder = encoder
         self._gate = gate
         self._on_handed = on_handed
@@ -138,7 +138,7 @@ class StreamingBody(Payload):
     @property
     def source_s(self) -> float:
         """Seconds spent waiting for the source."""
-        return 0.0 if self._intake is None else self._intake.waited_s
+        return 0.0 if self._chunks is None else self._chunks.waited_s
 
     @property
     def sent_bytes(self) -> int:
@@ -198,8 +198,8 @@ class StreamingBody(Payload):
                 self._piece_bytes = TLS_PIECE_BYTES
             hear_last_words(writer)
         last = await self._stream(writer)
-        if self._intake is not None:
-            self.sha256 = await self._intake.end()
+        if self._chunks is not None:
+            self.sha256 = await self._chunks.end()
         await self._pass_gate()
         if self.handed_bytes + len(last) != self.declared_bytes:
             raise ProtocolError(
@@ -224,17 +224,17 @@ class StreamingBody(Payload):
 
     async def _stream(self, writer: AbstractStreamWriter) -> bytes:
         """Send all but the last chunk, and return that."""
-        frame, intake, encoder = self._frame, self._intake, self._encoder
-        if intake is None or encoder is None:
+        frame, chunks, encoder = self._frame, self._chunks, self._encoder
+        if chunks is None or encoder is None:
             return frame.prefix + frame.suffix
         head = frame.prefix
         left, size = frame.raw_bytes, min(frame.chunk_bytes, max(frame.raw_bytes, 1))
         while left > size:
             await two_turns()
-            buffer = intake.borrow(size)
-            chunk = encoder.encode(await intake.read(buffer, size))
+            buffer = chunks.borrow(size)
+            chunk = encoder.encode(await chunks.read(buffer, size))
             if frame.reuses_buffer:
-                intake.give_back(buffer)
+                chunks.give_back(buffer)
             left -= size
             await self._hand_over(writer, b"".join((head, chunk)) if head else chunk)
             head = b""
@@ -243,11 +243,11 @@ class StreamingBody(Payload):
                 del buffer  # the connection may still hold it
                 await writer.drain()
             elif not frame.reuses_buffer:
-                intake.give_back(buffer)
-        buffer = intake.borrow(size)
-        raw = await intake.read(buffer, left)
+                chunks.give_back(buffer)
+        buffer = chunks.borrow(size)
+        raw = await chunks.read(buffer, left)
         last = b"".join((head, encoder.encode(raw), encoder.finish(), frame.suffix))
-        intake.give_back(buffer)
+        chunks.give_back(buffer)
         return last
 
     async def _hand_over(
@@ -343,8 +343,8 @@ class StreamingBody(Payload):
         self._is_closed = True
         if self._ended.is_set() or not self._has_started:
             self._encoder = self._gate = self._on_handed = None
-            if self._intake is not None:
-                self._intake.let_go()
+            if self._chunks is not None:
+                self._chunks.let_go()
 
     async def wait_ended(self) -> None:
         """Wait until aiohttp's task no longer runs this body."""

@@ -1,4 +1,4 @@
-"""The raw bytes of one attempt, as they come from the source: in order, counted and hashed.
+"""The raw chunks of one attempt, as they come from the source: in order, counted and hashed.
 
 The one rule: what is hashed is what is handed on, and a chunk is whole or there is none.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..ports import Reader
 
 
-class Intake:
+class Chunks:
     """A pass over a source. It does not own the reader: whoever opened that closes it.
 
     Args:
