@@ -118,7 +118,7 @@ class Asker:
             checker = self._checkers[model] = Checker(
                 self._settings,
                 BatchOptions(to=self._to, model=model),
-                lambda size, parts: self._keyed(*parts, size_bytes=size),
+                self._keyed,
             )
         try:
             entry = self._manifest.entry_at(Position(claimed.offset, claimed.row))

@@ -71,9 +71,7 @@ class Batch:
         self._others = EarlierLedgers(ledger, lane=lane)
         self._recovered = Recovered()
         self._runners = 0
-        self._checker = Checker(
-            settings, options, lambda size, parts: ledger.keyed(*parts, size_bytes=size)
-        )
+        self._checker = Checker(settings, options, ledger.keyed)
 
     @classmethod
     @asynccontextmanager

@@ -15,6 +15,7 @@ from ..errors import ConfigError, EmptyFileError, RowRejectedError, TransferErro
 from ..send import Asking
 from ..send.choosing import choose_for, largest_request_bytes
 from ..sources.file import peek
+from .naming import content_of
 from .row import ROUTES, Planned, Route
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from .options import BatchOptions
 
 IDENTITY_BYTES: Final = 16
-CONTENT_BYTES: Final = 8
 _NO_IDENTITY: Final = bytes(IDENTITY_BYTES)
 _ROUTE_NUMBERS: Final = {route: number for number, route in enumerate(ROUTES)}
 _NEVER: Final = Deadline(math.inf)
@@ -48,12 +48,10 @@ class Checker:
     Args:
         settings: Limits, identities, destinations.
         options: What rows do not say themselves.
-        keyed: A hash under the ledger's key, of so many bytes.
+        keyed: A hash under the ledger's key, as `Ledger.keyed`.
     """
 
-    def __init__(
-        self, settings: Settings, options: BatchOptions, keyed: Callable[[int, tuple[bytes, ...]], bytes]
-    ) -> None:
+    def __init__(self, settings: Settings, options: BatchOptions, keyed: Callable[..., bytes]) -> None:
         self._settings = settings
         self._options = options
         self._keyed = keyed
@@ -61,7 +59,7 @@ class Checker:
 
     def content(self, entry: Entry) -> bytes:
         """A keyed hash of the row as it stands in the manifest, the columns of its cells included."""
-        return self._keyed(CONTENT_BYTES, (b"row", *entry.said))
+        return content_of(self._keyed, entry)
 
     def wanted(self, row: Row) -> Wanted:
         """What is asked of a row that could be read.
@@ -106,9 +104,8 @@ class Checker:
         parts = (settings.api_base, settings.environment or "", receiver or destination.name)
         # A manifest's text may hold lone surrogates only where Python made it: keep them apart.
         texts = (*parts, ask.document_id)
-        return self._keyed(
-            IDENTITY_BYTES, (b"document", *(each.encode("utf-8", "surrogatepass") for each in texts))
-        )
+        said = (each.encode("utf-8", "surrogatepass") for each in texts)
+        return self._keyed(b"document", *said, size_bytes=IDENTITY_BYTES)
 
     def check(self, entry: Entry) -> Planned:
         """Check a row completely; a bad one becomes a rejected one.

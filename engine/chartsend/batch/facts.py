@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ..errors import AlreadySentError, DuplicateIdError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -72,12 +74,12 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def duplicates(self) -> int:
         """Rows that say the same document as an earlier row."""
-        return self.rejected.get("duplicate_id", 0)
+        return self.rejected.get(DuplicateIdError.code, 0)
 
     @property
     def already_sent(self) -> int:
         """Rows that an earlier batch of this user has sent, or may have sent."""
-        return self.rejected.get("already_sent", 0)
+        return self.rejected.get(AlreadySentError.code, 0)
 
 
 def packed(fact: object) -> str:

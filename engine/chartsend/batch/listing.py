@@ -12,21 +12,12 @@ import msgspec
 
 from ..errors import (
     ApplicationError,
-    AuthRejectedError,
-    ConflictError,
-    ForbiddenError,
-    InvalidError,
-    NotFoundError,
-    PayloadRejectedError,
     ProtocolError,
-    RateLimitedError,
     ResponseTooLargeError,
-    ServerUnavailableError,
-    UnexpectedRedirectError,
-    UnexpectedStatusError,
+    TransferError,
     UnsafeLocationError,
-    UnsupportedMediaError,
 )
+from ..transport.verdicts import RULES
 from .row import ROUTES, State
 from .standing import CUT_OFF, CUT_OFF_CODE, Word, is_cut_off, states_of, word_of
 
@@ -37,26 +28,13 @@ if TYPE_CHECKING:
     from .naming import Names
     from .row import Claimed, RowReceipt
 
-_ANSWERED: Final = frozenset(
-    kind.code
-    for kind in (
-        ApplicationError,
-        AuthRejectedError,
-        ConflictError,
-        ForbiddenError,
-        InvalidError,
-        NotFoundError,
-        PayloadRejectedError,
-        ProtocolError,
-        RateLimitedError,
-        ResponseTooLargeError,
-        ServerUnavailableError,
-        UnexpectedRedirectError,
-        UnexpectedStatusError,
-        UnsafeLocationError,
-        UnsupportedMediaError,
-    )
+_BY_CONTENT: Final[tuple[type[TransferError], ...]] = (
+    ApplicationError,
+    ProtocolError,
+    ResponseTooLargeError,
+    UnsafeLocationError,
 )
+_ANSWERED: Final = frozenset(kind.code for kind in (*(rule.error for rule in RULES), *_BY_CONTENT))
 """Failures that an answer of the server decided; the others were given up without one."""
 _STATUS_OF: Final = {State.DONE: "accepted", State.FAILED: "failed", State.IN_DOUBT: "in_doubt"}
 

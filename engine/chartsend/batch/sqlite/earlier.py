@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ...errors import InsecureConfigError, LedgerError
+from ...errors import AlreadySentError, InsecureConfigError, LedgerError
 from ..row import State
 from . import failures, keys, mark, place as places, reading, sql
 from .mark import COMMITS
@@ -121,4 +121,4 @@ def identities(store: Store, after: bytes) -> list[bytes]:
 def reject_sent(store: Store, sent: set[bytes]) -> int:
     """Reject our rows with these identities that were not sent; how many."""
     text = "an earlier batch sent this document to this receiver, or may have"
-    return sum(reject_unsent(store, one, code="already_sent", text=text) for one in sorted(sent))
+    return sum(reject_unsent(store, one, code=AlreadySentError.code, text=text) for one in sorted(sent))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ...errors import LostRowError
+from ...errors import DuplicateIdError, LostRowError
 from ..row import Known, State
 from . import many, sql
 from .records import NO_IDENTITY, RECORD_COLUMNS, Found, Record, crc_of, crc_of_record, found
@@ -145,7 +145,9 @@ def _reject_same(store: Store, identity: bytes) -> int:
         return 0
     kept = found(lines[0]).record.row
     text = f"the same document for the same receiver as row {kept}"
-    return _reject(store, sql.FRESH_OF_IDENTITY, identity, but=kept, code="duplicate_id", text=text)
+    return _reject(
+        store, sql.FRESH_OF_IDENTITY, identity, but=kept, code=DuplicateIdError.code, text=text
+    )
 
 
 def reject_unsent(store: Store, identity: bytes, *, code: str, text: str) -> int:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ...errors import DuplicateIdError
 from ...redox.limits import RECOMMENDED_EMBED_BYTES
 from ...settings import parse_quota
 from ...settings.quantity import show_seconds, show_size
+from ..words import counted, verb
 from .listing import ALREADY_SENT
 from .rejects import REJECTED
-from .words import counted, verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from .trial import Lacking
 
 UPLOAD_REQUESTS: Final = 2
-DUPLICATE: Final = "duplicate_id"
 A_MILLION: Final = 1_000_000
 WORTH_HOURS: Final = 0.1
 """From here on a time is told: the first minutes' requests may all go at once."""
@@ -60,7 +60,9 @@ def figures(
     rejected = others_of(plan)
     yield Line("rejected", f"{rejected:,}", where if rejected else "")
     for code, count in _reasons(plan):
-        yield Line(f"  {code}", f"{count:,}", "as in an earlier row" if code == DUPLICATE else "")
+        yield Line(
+            f"  {code}", f"{count:,}", "as in an earlier row" if code == DuplicateIdError.code else ""
+        )
     if plan.already_sent:
         yield Line("already sent", f"{plan.already_sent:,}", "by an earlier batch: nothing to do")
 
