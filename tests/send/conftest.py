@@ -1,15 +1,4 @@
-"""Loads what the three folders share; see `rig.py`."""
-
-import importlib.util
-import sys
-from pathlib import Path
-
-if "rig" not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        "rig", Path(__file__).parents[1] / "transport" / "rig.py"
-    )
-    sys.modules["rig"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules["rig"])
+"""What these tests share with other folders: `tests/transport/rig.py`."""
 
 from rig import (  # noqa: F401  # fixtures
     _raw_process,

@@ -10,6 +10,8 @@ import anyio
 import pytest
 from rig import QUICK, SHORT, TO, document, outcome, pattern
 
+pytestmark = pytest.mark.short_waits
+
 ROUTES = [
     ("fhir", "document-reference"),
     ("fhir", "diagnostic-report"),

@@ -13,6 +13,8 @@ from rig import Raw, document, outcome, pattern
 
 from chartsend.errors import TransferError
 
+pytestmark = pytest.mark.short_waits
+
 SMALL, LARGE = pattern(2000), pattern(16_000_000)
 
 

@@ -21,6 +21,8 @@ from chartsend.transport.http import Http, Outgoing
 from chartsend.transport.quota import Quota
 from chartsend.transport.verdicts import judge
 
+pytestmark = pytest.mark.short_waits
+
 
 def body_of(size: int) -> StreamingBody:
     frame = Frame("application/pdf", b"", b"", size, size, 96 * 1024, reuses_buffer=False)

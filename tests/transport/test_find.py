@@ -23,6 +23,8 @@ from chartsend.errors import (
 )
 from chartsend.redox.search import Presence
 
+pytestmark = pytest.mark.short_waits
+
 FOUND, ABSENT, UNCLEAR = Presence.FOUND, Presence.ABSENT, Presence.UNCLEAR
 SMALL = pattern(500)
 NONE = {"resourceType": "Bundle", "type": "searchset", "total": 0}

@@ -14,6 +14,8 @@ from chartsend.errors import ConnectFailedError
 from chartsend.settings import Timeouts
 from chartsend.testing import SandboxProcess
 
+pytestmark = pytest.mark.short_waits
+
 SMALL, LARGE = pattern(500), pattern(6_000_000)
 PATIENT = dataclasses.replace(Timeouts(), connect_s=5.0)
 

@@ -16,6 +16,8 @@ from chartsend import Document
 from chartsend.errors import ConfigError, DeadlineExceededError, OutcomeUnknownError, StallTimeoutError
 from chartsend.settings import Timeouts
 
+pytestmark = pytest.mark.short_waits
+
 SMALL, LARGE = pattern(2000), pattern(16_000_000)
 ONCE = dataclasses.replace(QUICK, attempts=1)
 

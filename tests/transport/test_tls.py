@@ -94,6 +94,7 @@ async def test_a_handshake_that_is_cut_is_tried_again(engine_for, raw_tls, trust
     assert raw_tls.commits() == 1
 
 
+@pytest.mark.short_waits
 async def test_a_handshake_that_stalls_is_tried_again(engine_for, raw_tls, trusted):
     async with engine_for(raw_tls, **trusted) as engine:
         raw_tls.plan("token", [["read", None], ["ok"], ["close"]])

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from contextlib import AsyncExitStack
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from chartsend.batch.sqlite import SqliteLedger, SqliteReader
 
-for _name in ("made", "contract", "model", "lives"):
-    if f"ledger_{_name}" not in sys.modules:
-        _file = Path(__file__).with_name(f"{_name}.py")
-        _spec = importlib.util.spec_from_file_location(f"ledger_{_name}", _file)
-        sys.modules[f"ledger_{_name}"] = importlib.util.module_from_spec(_spec)
-        _spec.loader.exec_module(sys.modules[f"ledger_{_name}"])
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
