@@ -21,7 +21,7 @@ from chartsend.errors import Phase, TransferError, Verdict
 from chartsend.pool import Pool, buffers_of
 from chartsend.redox import limits, route, valuesets
 from chartsend.redox.media_types import EXTENSIONS
-from chartsend.redox.required import OUR_FIELDS, REQUIRED
+from chartsend.redox.required import OUR_FIELDS, REQUIRED, wording
 from chartsend.sandbox import events, faults
 from chartsend.settings import Auth, Destination, Limits, Retry, Settings, Timeouts
 from chartsend.transport.verdicts import MAY_RETRY_BY_SETTING, RULES
@@ -275,10 +275,10 @@ def route_table() -> str:
 def requirements() -> str:
     """What each model requires, in Redox's spelling, and our field for it."""
     parts: list[str] = []
-    fields = OUR_FIELDS | {f"{model}.OriginalDocumentID": "replaces" for model in ("Note", "Media")}
+    fields = OUR_FIELDS | {f"{model}.OriginalDocumentID": ("replaces",) for model in ("Note", "Media")}
     for model, paths in REQUIRED.items():
         rows = (
-            (f"`{path}`", f"`{fields[path]}`" if path in fields else "filled in by chartsend")
+            (f"`{path}`", wording(fields[path]) if path in fields else "filled in by chartsend")
             for path in paths
         )
         parts += [f"### {model.replace(':', ' ')}", "", table(("required", "field"), rows)]

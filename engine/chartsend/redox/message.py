@@ -12,7 +12,7 @@ from ..encoding.envelope import HOLE
 from ..errors import ConfigError, InvalidDocumentError
 from . import fhir, media, notes, results
 from .facts import Facts, Filling
-from .required import OUR_FIELDS, REQUIRED, lacking
+from .required import OUR_FIELDS, REQUIRED, lacking, wording
 from .route import Route, check_model
 from .valuesets import ORDER_STATUSES, spelling, status_for, statuses
 
@@ -174,5 +174,5 @@ def _what(document: Document, model: Model, *, deleting: bool) -> str:
 def _list(missing: tuple[str, ...]) -> str:
     """Every missing path, with the field of ours that fills it where there is one."""
     return ", ".join(
-        f"{path} (`{OUR_FIELDS[path]}`)" if path in OUR_FIELDS else path for path in missing
+        f"{path} ({wording(OUR_FIELDS[path])})" if path in OUR_FIELDS else path for path in missing
     )

@@ -67,36 +67,42 @@ REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     ),
 }  # fmt: skip
 """Paths that must hold something, by `DataModel:EventType` or FHIR model."""
-OUR_FIELDS: Final = {
-    "Patient.Identifiers": "patient.identifiers",
-    "Patient.Identifiers[].ID": "patient.identifiers.id",
-    "Patient.Identifiers[].IDType": "patient.identifiers.type",
-    "Patient.identifier": "patient.identifiers",
-    "Patient.identifier[].value": "patient.identifiers.id",
-    "Patient.Demographics.FirstName": "patient.first_name",
-    "Patient.Demographics.LastName": "patient.last_name",
-    "Patient.Demographics.DOB": "patient.birth_date",
-    "Patient.Demographics.Sex": "patient.sex",
-    "Patient.name": "patient.last_name",
-    "Patient.birthDate": "patient.birth_date",
-    "Patient.gender": "patient.sex",
-    "Note.DocumentType": "type",
-    "Note.FileName": "title",
-    "Note.Provider.ID": "provider.id",
-    "Media.DocumentType": "type",
-    "Media.FileName": "title",
-    "Media.Provider.ID": "provider.id",
-    "Media.Authenticator.ID": "authenticator.id",
-    "Orders[].ID": "order.id",
-    "Orders[].ApplicationOrderID": "order.id` or `order.application_id",
-    "Orders[].Results[].Code": "order.code",
-    "DocumentReference.type": "type` or `type_codings",
-    "DocumentReference.author": "provider",
-    "DiagnosticReport.code": "type`, `type_codings` or `order.code",
-    "Visit.VisitNumber": "visit.number",
-    "Encounter.identifier": "visit.number",
+OUR_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "Patient.Identifiers": ("patient.identifiers",),
+    "Patient.Identifiers[].ID": ("patient.identifiers.id",),
+    "Patient.Identifiers[].IDType": ("patient.identifiers.type",),
+    "Patient.identifier": ("patient.identifiers",),
+    "Patient.identifier[].value": ("patient.identifiers.id",),
+    "Patient.Demographics.FirstName": ("patient.first_name",),
+    "Patient.Demographics.LastName": ("patient.last_name",),
+    "Patient.Demographics.DOB": ("patient.birth_date",),
+    "Patient.Demographics.Sex": ("patient.sex",),
+    "Patient.name": ("patient.last_name",),
+    "Patient.birthDate": ("patient.birth_date",),
+    "Patient.gender": ("patient.sex",),
+    "Note.DocumentType": ("type",),
+    "Note.FileName": ("title",),
+    "Note.Provider.ID": ("provider.id",),
+    "Media.DocumentType": ("type",),
+    "Media.FileName": ("title",),
+    "Media.Provider.ID": ("provider.id",),
+    "Media.Authenticator.ID": ("authenticator.id",),
+    "Orders[].ID": ("order.id",),
+    "Orders[].ApplicationOrderID": ("order.id", "order.application_id"),
+    "Orders[].Results[].Code": ("order.code",),
+    "DocumentReference.type": ("type", "type_codings"),
+    "DocumentReference.author": ("provider",),
+    "DiagnosticReport.code": ("type", "type_codings", "order.code"),
+    "Visit.VisitNumber": ("visit.number",),
+    "Encounter.identifier": ("visit.number",),
 }
-"""Redox's path to the field of a description that fills it, for what stands between two backticks."""
+"""Redox's path to the fields of a description that can fill it."""
+
+
+def wording(fields: tuple[str, ...]) -> str:
+    """One field or several of them as text: `` `a`, `b` or `c` ``."""
+    *others, last = (f"`{field}`" for field in fields)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def lacking(message: Mapping[str, object], paths: Iterable[str]) -> tuple[str, ...]:
