@@ -1,7 +1,10 @@
-"""Sizes and durations as people write them."""
+"""Sizes and durations as people write them, and limits as numbers."""
+
+import math
 
 import pytest
 
+from chartsend import Settings
 from chartsend.errors import ConfigError
 from chartsend.settings.quantity import parse_duration, parse_size, show_seconds, show_size
 
@@ -84,3 +87,9 @@ def test_a_size_is_shown_with_the_unit_that_fits(size_bytes, shown):
 )
 def test_a_time_is_shown_with_the_unit_that_fits(seconds, shown):
     assert show_seconds(seconds) == shown
+
+
+@pytest.mark.parametrize("value", ["5", None, True, math.nan, [5], 0, 4097])
+def test_a_limit_is_a_number_within_its_range(value):
+    with pytest.raises(ConfigError, match="concurrency is 1 to 4096"):
+        Settings(concurrency=value)

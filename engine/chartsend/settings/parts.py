@@ -225,11 +225,11 @@ def one_of(name: str, value: object, choices: Iterable[str]) -> None:
         raise ConfigError(f"{name} is one of {', '.join(known)}")
 
 
-def between(name: str, value: float, low: float, high: float) -> None:
+def between(name: str, value: object, low: float, high: float) -> None:
     """Refuse a number outside its range.
 
     Raises:
-        ConfigError: It is below `low`, above `high`, or not a number.
+        ConfigError: It is below `low`, above `high`, NaN or not a number.
     """
-    if not low <= value <= high:  # false for NaN too
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ConfigError(f"{name} is {low} to {high}")
