@@ -150,5 +150,5 @@ def test_more_workers_than_processors_are_said_to_be(chartsend, sending, scans, 
     done = chartsend(*sending(scans, "--workers", workers))
 
     assert done.code == 0, done.err
-    said = "2 workers will share the one processor that this process may use"
+    said = "2 workers will share the 1 processor that this process may use"
     assert (said in done.err) == is_said

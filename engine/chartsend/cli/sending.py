@@ -34,6 +34,7 @@ from .progress import make_bar, say
 from .run import Job, Run, leave
 from .show import Show
 from .summary import FewIds, Summary, left_out_words
+from .words import counted, verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,8 +149,8 @@ class Sending:
         workers = min(asked, most_workers(settings, documents=len(files)))
         if workers > cores():
             say(
-                f"{workers} workers will share the {_processors(cores())} that this process may use:"
-                " more workers than processors are no faster."
+                f"{workers} workers will share the {counted(cores(), 'processor')} that this process"
+                " may use: more workers than processors are no faster."
             )
         return workers
 
@@ -220,7 +221,7 @@ class Sending:
             return ""
         if len(paths) == 1:
             return ": there is nothing of that name"
-        word = "argument" if absent.count == 1 else "arguments"
+        word = verb(absent.count, "argument", "arguments")
         return f": there is nothing of the name in {word} {absent}"
 
     def _say_made_up(self, described: Mapping[str, Any], route: Route) -> None:
@@ -228,10 +229,6 @@ class Sending:
         _, lacking = fill(described, model=route.model)
         if lacking:
             say(f"Not given, so made up: {', '.join(lacking)} (Marla Quillfeather, MR 0000991234).")
-
-
-def _processors(number: int) -> str:
-    return "one processor" if number == 1 else f"{number} processors"
 
 
 def _read_receipts(path: Path | None) -> EarlierRun | None:

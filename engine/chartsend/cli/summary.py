@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..settings.quantity import show_seconds, show_size
 from .exits import Outcome
+from .words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,14 +126,14 @@ class Summary:
         outcome = self.outcome
         if outcome.planned:
             yield (
-                f"{_count(outcome.planned, 'file', 'files')} would go"
+                f"{counted(outcome.planned, 'file', 'files')} would go"
                 f" ({show_size(self.planned_bytes)}) in"
-                f" {_count(self.planned_requests, 'request', 'requests')},"
+                f" {counted(self.planned_requests, 'request', 'requests')},"
                 f" {outcome.failed} would fail. Nothing was sent."
             )
         else:
             yield (
-                f"{_count(outcome.total, 'file', 'files')} in {show_seconds(seconds)}:"
+                f"{counted(outcome.total, 'file', 'files')} in {show_seconds(seconds)}:"
                 f" {outcome.accepted:,} accepted ({show_size(self.sent_bytes)}),"
                 f" {outcome.failed:,} failed, {outcome.in_doubt:,} in doubt."
             )
@@ -143,13 +144,13 @@ class Summary:
             )
         if statistics is not None and statistics.requests:
             retried = f", {statistics.retries} of them retries" if statistics.retries else ""
-            yield f"{_count(statistics.requests, 'request', 'requests')}{retried}."
+            yield f"{counted(statistics.requests, 'request', 'requests')}{retried}."
         yield from self._left_out(skipped)
         yield from self._to_do()
 
     def _left_out(self, skipped: Counter[str]) -> Iterator[str]:
         if self.sidecars:
-            yield f"{_count(self.sidecars, 'sidecar was', 'sidecars were')} used."
+            yield f"{counted(self.sidecars, 'sidecar was', 'sidecars were')} used."
         left_out = left_out_words(skipped)
         if left_out:
             yield f"Left out: {left_out}."
@@ -176,7 +177,7 @@ class Summary:
                 f" lines from the receipts to send them again: {self.held_back}."
             )
         if self.outcome.unwritten:
-            lost = _count(self.outcome.unwritten, "receipt", "receipts")
+            lost = counted(self.outcome.unwritten, "receipt", "receipts")
             yield f"{lost} could not be written; the lines above say of which documents."
         if self.outcome.stopped:
             yield "Stopped before the end: what has no receipt was not sent."
@@ -184,9 +185,5 @@ class Summary:
 
 def left_out_words(skipped: Counter[str]) -> str:
     """What was left out, such as `1 link, 2 folders that cannot be read`; empty for nothing."""
-    words = [_count(skipped[key], *names) for key, names in _WORDS.items() if skipped.get(key)]
+    words = [counted(skipped[key], *names) for key, names in _WORDS.items() if skipped.get(key)]
     return ", ".join(words)
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"

@@ -379,3 +379,10 @@ def test_planning_that_is_stopped_goes_on_where_it_was(start, arguments, batch, 
     again = batch("plan", job.manifest, "--json")
     assert again.code == 0, again.err
     assert json.loads(again.out)["accepted"] == 15_000
+
+
+def test_a_destination_that_looks_mistyped_is_told(batch, made, silent):
+    done = batch("plan", made(1).write(), to="memorial-er")
+
+    assert done.code == 0
+    assert done.err.startswith("memorial-er is not in the profile; did you mean memorial-ehr?")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from ...errors import LedgerError
 from ...settings.quantity import show_seconds, show_size
 from ..progress import say
+from ..words import verb
 from .pace import Pace
-from .words import verb
 
 if TYPE_CHECKING:
     from ...batch.run import Runner

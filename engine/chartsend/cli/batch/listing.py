@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ...errors import AlreadySentError
+from ..words import counted
 from .looking import Place, reading_options
-from .words import counted
 
 if TYPE_CHECKING:
     from ...batch.listing import Listed
 
-ALREADY_SENT: Final = "already_sent"
+ALREADY_SENT: Final = AlreadySentError.code
 WORDS: Final = ("done", "failed", "in_doubt", "rejected", "pending")
 
 _EPILOG = """\b

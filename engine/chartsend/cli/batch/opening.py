@@ -26,6 +26,7 @@ from ...errors import LedgerError
 from ..demo import private_sandbox
 from ..describe import from_options
 from ..descriptors import fitted
+from ..destination import say_if_mistyped
 from ..progress import say
 from ..summary import left_out_words
 from .trial import USUAL, completed, destinations_of, private_folder
@@ -65,7 +66,7 @@ def ready(asked: Asked, given: Given) -> Generator[Ready]:
 
     Raises:
         ConfigError: A setting, `--metadata` or the manifest's place is wrong.
-        click.UsageError: BatchOptions contradict each other.
+        click.UsageError: Options contradict each other.
     """
     metadata = read_metadata(given.metadata) if given.metadata else {}
     described = merge(from_options(given.described), metadata)
@@ -74,6 +75,8 @@ def ready(asked: Asked, given: Given) -> Generator[Ready]:
             yield _trial(asked, given, described, stack)
             return
         loaded = asked.load_to_send(**_overrides(given))
+        if given.to is not None:
+            say_if_mistyped(given.to, loaded.settings)
         ledger = given.ledger or ledger_of(_with_name(given.manifest))
         manifest, root = _manifest(given, ledger, _own(given, ledger, loaded))
         yield Ready(

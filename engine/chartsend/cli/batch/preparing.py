@@ -13,10 +13,10 @@ import msgspec
 from ...batch.row import State
 from ..progress import say
 from ..show import encodable
+from ..words import counted
 from .counting import Counting
 from .plan_text import others_of
 from .rejects import write_rejected
-from .words import counted
 
 if TYPE_CHECKING:
     from pathlib import Path

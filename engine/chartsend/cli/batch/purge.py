@@ -13,8 +13,8 @@ import click
 from ...errors import ConfigError
 from ...settings.quantity import parse_duration
 from ..progress import say
+from ..words import counted, verb
 from .looking import Place, place_options
-from .words import counted, verb
 
 _DAYS: Final = re.compile(r"([0-9]{1,5}) ?d")
 

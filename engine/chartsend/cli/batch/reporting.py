@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from ...batch.listing import list_rows
 from ...settings.quantity import show_seconds, show_size
+from ..words import counted, numbers
 from .cells import lines_of as csv_lines
 from .listing import ALREADY_SENT
 from .status import at_least, cut_off, left_behind
-from .words import counted, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -22,7 +22,7 @@ from ...errors import ConfigError
 from ..exits import ACCEPTED, IN_DOUBT
 from ..progress import say
 from ..show import printable
-from .words import counted, numbers, verb
+from ..words import counted, numbers, verb
 from .writing import Writer
 
 if TYPE_CHECKING:

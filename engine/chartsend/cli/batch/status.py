@@ -14,8 +14,8 @@ import click
 
 from ...errors import ConfigError
 from ...settings.quantity import show_seconds, show_size
+from ..words import counted, verb
 from .looking import Place, place_options
-from .words import counted, verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

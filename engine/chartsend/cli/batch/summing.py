@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ...settings.quantity import show_seconds, show_size
 from ..progress import say
+from ..words import counted, verb
 from .plan_text import only_sent_already
-from .words import counted, verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

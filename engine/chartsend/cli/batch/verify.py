@@ -11,8 +11,8 @@ import click
 
 from ..exits import ACCEPTED, PENDING, SOME_FAILED
 from ..progress import say
+from ..words import counted, numbers, verb
 from .looking import Place, reading_options
-from .words import counted, numbers, verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

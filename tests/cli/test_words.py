@@ -9,7 +9,7 @@ from chartsend.batch.status import Rows
 from chartsend.batch.verify import Verified
 from chartsend.cli.batch.summing import taken_over
 from chartsend.cli.batch.verify import lines_of
-from chartsend.cli.batch.words import counted, numbers, verb
+from chartsend.cli.words import counted, numbers, verb
 
 
 @pytest.mark.parametrize(

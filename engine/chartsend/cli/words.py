@@ -12,7 +12,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def verb(number: int, one: str, many: str) -> str:
-    """The form of a verb that fits: `is` or `are`."""
+    """The form of a word that fits: `is` or `are`."""
     return one if number == 1 else many
 
 
