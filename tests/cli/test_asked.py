@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import time
-from pathlib import Path
 
 import pytest
+from seen import children_of
 
 
 @pytest.fixture
@@ -97,13 +95,6 @@ def test_auto_is_understood_in_any_case(chartsend, sending, one_file, word):
     assert done.code == 0, done.err
 
 
-def workers_of(pid):
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += task.read_text().split()
-    return found
-
-
 @pytest.mark.parametrize(
     ("files", "options", "workers"),
     [
@@ -113,31 +104,18 @@ def workers_of(pid):
     ],
 )
 def test_no_more_workers_are_started_than_have_something_to_do(
-    command, environ, sandbox, sending, tmp_path, files, options, workers
+    start, seen, sandbox, sending, tmp_path, files, options, workers
 ):
     folder = tmp_path / "some"
     folder.mkdir()
     for number in range(files):
         (folder / f"{number}.pdf").write_bytes(b"%%PDF-1.4 %d" % number)
     sandbox.fault(on="message", do="stop_reading", times=None)
-    with subprocess.Popen(
-        [*command, *map(str, sending(folder, *options))],
-        env=environ,
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        try:
-            end = time.monotonic() + 60
-            while not sandbox.requests()["seen"].get("message"):
-                assert time.monotonic() < end, sandbox.requests()
-                time.sleep(0.02)
-            started = workers_of(process.pid)
-            sandbox.clear_faults()
-            out, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
+    process = start(*sending(folder, *options))
+    seen("message", 1)
+    started = children_of(process.pid)
+    sandbox.clear_faults()
+    out, err = process.communicate(timeout=60)
 
     assert process.returncode == 0, err
     assert len(started) == workers

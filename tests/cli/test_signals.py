@@ -9,44 +9,11 @@ import pty
 import select
 import signal
 import struct
-import subprocess
 import termios
 import time
 
 import pytest
-
-
-@pytest.fixture
-def start(command, environ, tmp_path):
-    """A function: arguments to a running command; what still runs at the end is killed."""
-    running = []
-
-    def run(*arguments, **more):
-        process = subprocess.Popen(
-            [*command, *map(str, arguments)],
-            env=environ,
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            stdout=more.pop("stdout", subprocess.PIPE),
-            stderr=subprocess.PIPE,
-            **more,
-        )
-        running.append(process)
-        return process
-
-    yield run
-    for process in running:
-        process.kill()
-        process.communicate()
-
-
-def wait_for_events(sandbox, kind, count):
-    """Until the sandbox has seen so many requests of a kind."""
-    for _ in range(400):
-        if sandbox.requests()["seen"].get(kind, 0) >= count:
-            return
-        time.sleep(0.025)
-    raise AssertionError(f"the sandbox has seen {sandbox.requests()}")
+from seen import children_of
 
 
 def sending(sandbox, scans, given, *options):
@@ -65,11 +32,11 @@ def many(tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_the_intake_and_waits_for_what_is_under_way(
-    start, sandbox, many, given, number, code
+    start, seen, sandbox, many, given, number, code
 ):
     sandbox.fault(on="message", do="delay", seconds=1.5, times=None)
     process = start(*sending(sandbox, many, given, "--json", "--concurrency", "3"))
-    wait_for_events(sandbox, "message", 3)
+    seen("message", 3)
 
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
@@ -85,10 +52,10 @@ def test_a_signal_stops_the_intake_and_waits_for_what_is_under_way(
 
 
 @pytest.mark.slow
-def test_what_does_not_settle_in_time_is_shown_as_in_doubt(start, sandbox, scans, given):
+def test_what_does_not_settle_in_time_is_shown_as_in_doubt(start, seen, sandbox, scans, given):
     sandbox.fault(on="message", do="swallow", then="silence", times=None)
     process = start(*sending(sandbox, scans / "consent.pdf", given, "--json"))
-    wait_for_events(sandbox, "message", 1)
+    seen("message", 1)
 
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
@@ -101,10 +68,12 @@ def test_what_does_not_settle_in_time_is_shown_as_in_doubt(start, sandbox, scans
     assert receipt["document_id"].encode() in err
 
 
-def test_a_second_signal_stops_at_once_and_still_says_what_is_in_doubt(start, sandbox, scans, given):
+def test_a_second_signal_stops_at_once_and_still_says_what_is_in_doubt(
+    start, seen, sandbox, scans, given
+):
     sandbox.fault(on="message", do="swallow", then="silence", times=None)
     process = start(*sending(sandbox, scans / "consent.pdf", given, "--json"))
-    wait_for_events(sandbox, "message", 1)
+    seen("message", 1)
 
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
@@ -118,11 +87,6 @@ def test_a_second_signal_stops_at_once_and_still_says_what_is_in_doubt(start, sa
     [receipt] = map(json.loads, out.splitlines())
     assert receipt["status"] == "in_doubt"
     assert b"In doubt, perhaps in the chart" in err
-
-
-def children_of(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return file.read().split()
 
 
 def test_ctrl_c_before_anything_runs_leaves_in_silence(start, scans):
@@ -191,7 +155,7 @@ def test_without_a_stderr_the_receipts_stay_clean(start, sandbox, scans, given):
     assert len([json.loads(line) for line in out.splitlines()]) == 3
 
 
-def test_a_slow_reader_does_not_hold_up_the_transfers(start, sandbox, scans, given, tmp_path):
+def test_a_slow_reader_does_not_hold_up_the_transfers(start, seen, sandbox, scans, given, tmp_path):
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     folder = tmp_path / "more"
@@ -200,7 +164,7 @@ def test_a_slow_reader_does_not_hold_up_the_transfers(start, sandbox, scans, giv
         (folder / f"{n}.pdf").write_bytes(b"%%PDF-1.4 %d" % n)
     process = start(*sending(sandbox, folder, given, "--json", "--concurrency", "8"), stdout=writer)
     os.close(writer)
-    wait_for_events(sandbox, "message", 16)  # the pipe has room for 8 receipts
+    seen("message", 16)  # the pipe has room for 8 receipts
 
     with os.fdopen(reader, "rb") as out:
         receipts = [json.loads(line) for line in out]
@@ -209,12 +173,12 @@ def test_a_slow_reader_does_not_hold_up_the_transfers(start, sandbox, scans, giv
     assert len(receipts) == 40
 
 
-def test_a_full_pipe_that_nobody_reads_does_not_keep_it_from_ending(start, sandbox, many, given):
+def test_a_full_pipe_that_nobody_reads_does_not_keep_it_from_ending(start, seen, sandbox, many, given):
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     process = start(*sending(sandbox, many, given, "--json", "--concurrency", "4"), stdout=writer)
     os.close(writer)
-    wait_for_events(sandbox, "message", 12)
+    seen("message", 12)
 
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import time
 
 import pytest
 
@@ -62,33 +60,19 @@ def test_after_the_first_failure_nothing_more_is_started(
     assert len(accepted) <= len(before) + concurrency - 1
 
 
-def test_ctrl_c_ends_what_is_under_way_and_starts_nothing(command, environ, sandbox, sending, tmp_path):
+def test_ctrl_c_ends_what_is_under_way_and_starts_nothing(start, seen, sandbox, sending, tmp_path):
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(3 * SLOTS):
         (folder / f"{number:03}.pdf").write_bytes(b"%%PDF-1.4 %d" % number)
     sandbox.fault(on="message", do="stop_reading", times=None)
-    with subprocess.Popen(
-        [*command, *map(str, sending(folder, "--workers", 1))],
-        env=environ,
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        try:
-            end = time.monotonic() + 60
-            while sandbox.requests()["seen"].get("message", 0) < SLOTS:
-                assert time.monotonic() < end, sandbox.requests()
-                time.sleep(0.02)
-
-            process.send_signal(signal.SIGINT)
-            assert process.stderr is not None
-            assert b"stopping" in process.stderr.readline()
-            sandbox.clear_faults()
-            out, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
+    process = start(*sending(folder, "--workers", 1))
+    seen("message", SLOTS)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert b"stopping" in process.stderr.readline()
+    sandbox.clear_faults()
+    out, err = process.communicate(timeout=60)
 
     assert process.returncode == 130, err
     receipts = [json.loads(line) for line in out.splitlines()]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
+from seen import children_of, is_running
 
 from chartsend import Settings, workers_for
 from chartsend.workers import count
@@ -33,46 +32,6 @@ def sending(sandbox, many, given):
     """Arguments of a `send` of that folder."""
     destination = ("--to", sandbox.info.destination)
     return ("--profile", sandbox.info.profile, "send", many, *destination, *given, "--json")
-
-
-@pytest.fixture
-def start(command, environ, tmp_path):
-    """A function: arguments to a running command in a process group of its own."""
-    running = []
-
-    def run(*arguments):
-        process = subprocess.Popen(
-            [*command, *map(str, arguments)],
-            env=environ,
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        running.append(process)
-        return process
-
-    yield run
-    for process in running:
-        process.kill()
-        process.communicate()
-
-
-def children_of(pid):
-    """Processes that a process has started, by any of its threads."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += map(int, task.read_text().split())
-    return found
-
-
-def is_alive(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def wait_until(condition, what, seconds=60):
@@ -119,7 +78,7 @@ def test_ctrl_c_in_a_terminal_reaches_all_and_only_the_engine_heeds_it(start, sa
     assert len(statuses) >= 4
     assert set(statuses) == {"accepted"}
     assert len(statuses) == len(messages(sandbox)) < SENDS
-    assert not any(map(is_alive, workers))
+    assert not any(map(is_running, workers))
 
 
 def test_workers_die_with_a_killed_engine(start, sandbox, sending):
@@ -131,7 +90,7 @@ def test_workers_die_with_a_killed_engine(start, sandbox, sending):
 
     process.kill()
 
-    wait_until(lambda: not any(map(is_alive, workers)), "workers live on without their engine", 10)
+    wait_until(lambda: not any(map(is_running, workers)), "workers live on without their engine", 10)
 
 
 def test_a_batch_goes_on_from_workers_where_it_was_killed(start, chartsend, sandbox, many, tmp_path):

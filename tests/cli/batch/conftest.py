@@ -8,7 +8,6 @@ import os
 import pty
 import select
 import struct
-import subprocess
 import termios
 import time
 from typing import TYPE_CHECKING
@@ -97,43 +96,6 @@ def messages(sandbox):
         return [event["document_id"] for event in sandbox.events() if event["kind"] == "message"]
 
     return taken
-
-
-@pytest.fixture
-def start(command, environ, tmp_path):
-    """A function: arguments to a running command; what still runs at the end is killed."""
-    running = []
-
-    def run(*given, env=None, **more):
-        process = subprocess.Popen(
-            [*command, *map(str, given)],
-            env=environ | (env or {}),
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            stdout=more.pop("stdout", subprocess.PIPE),
-            stderr=more.pop("stderr", subprocess.PIPE),
-            **more,
-        )
-        running.append(process)
-        return process
-
-    yield run
-    for process in running:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def seen(sandbox):
-    """A function: waits until the sandbox has seen so many requests of a kind."""
-
-    def wait(kind, count, timeout_s=60.0):
-        until = time.monotonic() + timeout_s
-        while sandbox.requests()["seen"].get(kind, 0) < count:
-            assert time.monotonic() < until, sandbox.requests()
-            time.sleep(0.02)
-
-    return wait
 
 
 class Terminal:
