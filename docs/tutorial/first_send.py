@@ -1,6 +1,5 @@
 """The program of the tutorial: one engine, three documents, three receipts."""
 # ruff: noqa: T201  # it prints for people
-# ruff: noqa: T201  # it prints for people
 
 from __future__ import annotations
 

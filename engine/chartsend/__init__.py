@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .engine import Engine, Statistics
     from .errors import TransferError, Verdict
     from .histogram import Histogram
-    from .ports import Intent, Journal, Progress, Uploaded
+    from .ports import Intent, Journal, NoJournal, Progress, Uploaded
     from .redox.search import Presence
     from .send import Plan
     from .settings import Auth, Destination, Limits, Retry, Settings, Timeouts
@@ -60,6 +60,7 @@ __all__ = [
     "Limits",
     "Location",
     "Meter",
+    "NoJournal",
     "Order",
     "Patient",
     "Plan",
@@ -94,7 +95,7 @@ _ROOMS = {
     "engine": ("Engine", "Statistics"),
     "errors": ("TransferError", "Verdict"),
     "histogram": ("Histogram",),
-    "ports": ("Intent", "Journal", "Progress", "Uploaded"),
+    "ports": ("Intent", "Journal", "NoJournal", "Progress", "Uploaded"),
     "redox.search": ("Presence",),
     "send": ("Plan",),
     "settings": ("Auth", "Destination", "Limits", "Retry", "Settings", "Timeouts"),

@@ -30,18 +30,18 @@ class Verdict(enum.Enum):
 
 
 class Phase(enum.Enum):
-    """How far one request had come when it ended (P0 to P4 of the fault catalogue)."""
+    """How far one request had come when it ended."""
 
     NOT_SENT = "not_sent"
-    """P0: nothing was sent."""
+    """Nothing was sent."""
     PARTLY_SENT = "partly_sent"
-    """P1: part of the declared body left; its last chunk did not."""
+    """Part of the declared body left; its last chunk did not."""
     BODY_SENT = "body_sent"
-    """P2: the last chunk was handed over; no byte of an answer came."""
+    """The last chunk was handed over; no byte of an answer came."""
     ANSWER_STARTED = "answer_started"
-    """P3: an answer began and did not finish."""
+    """An answer began and did not finish."""
     ANSWERED = "answered"
-    """P4: the final answer was received."""
+    """The final answer was received."""
 
 
 class TransferError(Exception):

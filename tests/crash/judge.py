@@ -3,8 +3,7 @@
 The one rule: the sandbox's own log is believed first. The judge reads evidence and nothing else; it
 starts no process, opens no file, and names rows by number.
 
-The invariants are those of the fault catalogue: I1 nothing lost, I2 no unsanctioned duplicate, I3 the
-right bytes, I7 exact totals.
+The invariants: nothing lost, no unsanctioned duplicate, the right bytes, exact totals.
 """
 
 from __future__ import annotations
@@ -136,7 +135,7 @@ def _cases(evidence: Evidence) -> list[_Case]:
 
 
 def _whole(evidence: Evidence) -> Iterator[str]:
-    """I1 and I7: every row is there, once, and the counters say so."""
+    """Every row is there, once, and the counters say so."""
     numbers = Counter(entry.number for entry in evidence.entries)
     planned = {row.number for row in evidence.rows}
     for number in sorted(set(numbers) - planned):
@@ -171,7 +170,7 @@ def _strangers(evidence: Evidence) -> Iterator[str]:
 
 
 def _state(case: _Case, evidence: Evidence) -> Iterator[str]:
-    """I1: the state is final when all is over, and agrees with the events and the receipts."""
+    """The state is final when all is over, and agrees with the events and the receipts."""
     entry = case.entry
     if entry is None:
         if case.messages or case.uploads:
@@ -199,7 +198,7 @@ def _receipts(entry: Entry, evidence: Evidence) -> Iterator[str]:
 
 
 def _copies(case: _Case, evidence: Evidence) -> Iterator[str]:
-    """I2: a second message only after the first was listed as a possible duplicate."""
+    """A second message only after the first was listed as a possible duplicate."""
     listed = 0 if case.entry is None else case.entry.maybe_duplicate
     if len(case.messages) > 1 + listed:
         yield f"{len(case.messages)} message events, and it was listed as maybe_duplicate {listed} times"
@@ -210,7 +209,7 @@ def _copies(case: _Case, evidence: Evidence) -> Iterator[str]:
 
 
 def _bytes(case: _Case) -> Iterator[str]:
-    """I3: what arrived is what the file holds, and it came the way it should."""
+    """What arrived is what the file holds, and it came the way it should."""
     row = case.row
     for event in case.messages:
         if (event["sha256"], event["bytes"]) != (row.sha256, row.size_bytes):

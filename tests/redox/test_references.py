@@ -1,4 +1,4 @@
-"""Reference URLs (H02, H03): verbatim when safe, refused otherwise, opened and shown never."""
+"""Reference URLs: verbatim when safe, refused otherwise, opened and shown never."""
 
 from __future__ import annotations
 

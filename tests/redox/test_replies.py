@@ -1,4 +1,4 @@
-"""What complete success answers mean (H01 to H05)."""
+"""What complete success answers mean."""
 
 from __future__ import annotations
 

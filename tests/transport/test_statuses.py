@@ -20,7 +20,7 @@ SMALL, LARGE = pattern(2000), pattern(16_000_000)
 
 
 def code_of(status: int) -> str:
-    """The error class, from the fault catalogue (H06 to H28)."""
+    """The error class."""
     named = {
         400: "invalid", 401: "auth_rejected", 403: "forbidden", 404: "not_found",
         408: "server_unavailable", 409: "conflict", 412: "conflict", 413: "payload_rejected",

@@ -64,7 +64,7 @@ async def test_what_a_journal_raises_is_what_the_caller_gets(sandbox, team, make
 async def test_a_source_that_changed_as_the_journal_sees_it_is_sent_once_more(
     sandbox, team, make_document
 ):
-    """SourceChangedError is judged by the sender: it opens the source anew (fault L05)."""
+    """SourceChangedError is judged by the sender: it opens the source anew."""
     raised = []
 
     async def changed_once(_):

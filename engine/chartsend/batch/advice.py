@@ -61,10 +61,7 @@ _CHANGE: Final[dict[Bottleneck, str]] = {
         " slower than the line."
     ),
     "disk": "Put the files, or the ledger (--ledger), on a faster disk.",
-    "cpu": (
-        "Divide the manifest among several processes, which share the quota, and install the extra"
-        " `speed`."
-    ),
+    "cpu": "Send from more processes: `--workers N`, up to the number of processors.",
     "rows": (
         "Nothing held up the rows under way; there were not more to send at a time. That is so with a"
         " short manifest, while rows wait for their next try, and while the first rows of each"

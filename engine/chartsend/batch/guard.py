@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 WINDOW_ROWS: Final = 200
 SHARE: Final = 0.2
-"""So much of the last 200 rows failing with one code is no accident (fault M18)."""
+"""So much of the last 200 rows failing with one code is no accident."""
 FIRST_ROWS: Final = 20
 """As is every single one of the first 20."""
 FORBIDDEN_IN_A_ROW: Final = 5
-"""403 may concern one document; so many one after another concern them all (fault T18)."""
+"""403 may concern one document; so many one after another concern them all."""
 SCHEDULED_IN_A_ROW: Final = 10
 """So many rows in a row that could not be sent for now: the server is in trouble, whatever it says."""
 TROUBLE_S: Final = 15.0

@@ -76,8 +76,8 @@ def _another(row: int) -> ManifestError:
         f"row {row} would go to another receiver, or under another document id, than was planned: its"
         " destination changed in the profile since, or the manifest or --root moved (an id that the row"
         " does not give follows from the file's path). Put that back, or give this job a ledger of its"
-        " own with --ledger DIR, where what was sent is recognised by receiver and id; a ledger from"
-        " which nothing was sent yet can be removed with `batch purge --all`"
+        " own with --ledger DIR, where what was sent is recognised by receiver and id; a ledger with"
+        " which no run was begun yet can be removed with `batch purge --all`"
     )
 
 

@@ -137,5 +137,5 @@ def check_unchanged(then: Mapping[str, str], now: Mapping[str, str]) -> None:
         raise ConfigError(
             f"this ledger was made with other options: {', '.join(differing)} differ. Run it with the"
             " ones it was made with, or give this job a ledger of its own with --ledger DIR; a ledger"
-            " from which nothing was sent yet can be removed with `batch purge --all`"
+            " with which no run was begun yet can be removed with `batch purge --all`"
         )

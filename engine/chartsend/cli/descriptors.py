@@ -1,4 +1,4 @@
-"""How many sends this process has file descriptors for (fault C06)."""
+"""How many sends this process has file descriptors for."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ DRAIN_S: Final = 10.0
 LEAVE_S: Final = 2.0
 """How long an orderly end may take after a second one; then the process leaves without it."""
 FORBIDDEN_IN_A_ROW: Final = 5
-"""403 may concern one document; so many one after another concern them all (fault T18)."""
+"""403 may concern one document; so many one after another concern them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 CLOSE_S: Final = 5.0
 SLOWEST_USUAL_BYTES_PER_S: Final = 1 << 20
-"""A token must outlive a body that goes out at this rate (fault T02)."""
+"""A token must outlive a body that goes out at this rate."""
 PROGRESS_EVERY_S: Final = 0.1
 
 _log = logging.getLogger("chartsend")

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 SOURCE_TRIES: Final = 3
 SETTLE_S: Final = 0.5
-"""A file that is still being written gets two more chances, this long apart (fault L05)."""
+"""A file that is still being written gets two more chances, this long apart."""
 
 JOURNAL_S: Final = 30.0
 """How long a journal may take to note a result of a caller who has gone."""

@@ -191,7 +191,7 @@ class Retry:
     Attributes:
         attempts: Attempts per operation, the first included (3 as in the AWS SDKs and the SRE book).
         base_s: Full jitter draws the wait from 0 to `base_s` times 2^n.
-        throttled_base_s: The same after a 429 or a 503.
+        throttled_base_s: The same after a 503; a 429 pauses everything, and is no attempt.
         cap_s: Longest wait that we choose ourselves.
         retry_after_cap_s: Longest wait that a server may ask for.
         message_on_5xx: What a complete 500 or 502 means for a message: `hold` leaves it in doubt,

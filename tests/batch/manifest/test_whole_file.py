@@ -231,7 +231,7 @@ def test_a_line_of_10_gib_costs_one_row_and_next_to_nothing(sparse, rows_before)
         assert (after.row is not None, after.number) == (True, bad.number + 1)
         assert manifest.entry_at(bad.position) == bad or manifest.entry_at(bad.position).raw == b""
         assert manifest.entry_at(after.position).row == after.row
-    assert spent_s < 1  # of this process; fault M02 gives the bound
+    assert spent_s < 1  # of this process
 
 
 @pytest.mark.memory

@@ -24,7 +24,7 @@ Examples:
       what receipts of more than 60 days ago say: log ids, references, hashes, errors
   chartsend batch purge tonight.jsonl --older-than 0d
   chartsend batch purge tonight.jsonl --all
-      the whole ledger, when nothing is pending or in doubt, or nothing was sent
+      the whole ledger, when nothing is pending or in doubt, or no run was begun
 
 \b
 Redox keeps payloads for 60 days; log ids of earlier sends lead nowhere. Rows, states and the
