@@ -39,6 +39,10 @@ def run(stage: Stage) -> Iterator[Group]:
                 _at_work(size_bytes, "chartsend in threads", some, "thread"),
             ]
             yield stage.contest(sink, f"{series}, processes or threads", both)
+        floors = [
+            _at_work(LARGEST_EMBED_BYTES, "floor in processes", n, "floor") for n in range(1, cores + 1)
+        ]
+        yield stage.contest(sink, "22.5 MB, floors", floors)
 
 
 def _at_work(size_bytes: int, name: str, number: int, what: str) -> Entrant:
@@ -60,7 +64,8 @@ SCENE = Scene(
         "The same files are embedded by one engine with 1, 2 … workers, up to the number of"
         " cores, 16 sends in flight in all. The sink runs on the same machine, so the last workers"
         " have to share cores with it. Threads are event loops in one process, each with an engine of"
-        " its own: what workers would be if they were not processes."
+        " its own: what workers would be if they were not processes. Floors are blocking loops in"
+        " so many processes: what a gigabyte costs there more than in one, the machine costs."
     ),
     shows=("mb_per_s", "documents_per_s", "cpu_s_per_gb", "rss_mib"),
     run=run,

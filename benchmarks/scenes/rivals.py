@@ -38,6 +38,7 @@ RIVALS: Final = {
         Rival("chartsend", "chartsend", 1200, 2000),
         Rival("chartsend in threads", "chartsend_threads", 1200, 2000),
         Rival("floor", "floor_embed", 1500, 8000),
+        Rival("floor in processes", "floor_processes", 1500, 8000),
         Rival("naive aiohttp", "naive_aiohttp", 150, 1500),
         Rival("naive httpx", "naive_httpx", 150, 500),
         Rival("requests in threads", "requests_pool", 150, 800),

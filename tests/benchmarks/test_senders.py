@@ -23,6 +23,7 @@ ALL = [
     ("chartsend", "notes"),
     ("chartsend", "embed_notes"),
     ("floor_embed", "embed"),
+    ("floor_processes", "embed"),
     ("floor_raw", "raw"),
     ("floor_sendfile", "raw"),
     ("naive_aiohttp", "embed"),
@@ -39,6 +40,7 @@ ALL = [
 OVER_TLS = (
     "chartsend",
     "floor_embed",
+    "floor_processes",
     "floor_raw",
     "naive_httpx",
     "requests_pool",
