@@ -63,9 +63,9 @@ SCENE = Scene(
     how=(
         "The same files are embedded by one engine with 1, 2 … workers, up to the number of"
         " cores, 16 sends in flight in all. The sink runs on the same machine, so the last workers"
-        " have to share cores with it. Threads are event loops in one process, each with an engine of"
-        " its own: what workers would be if they were not processes. Floors are blocking loops in"
-        " so many processes: what a gigabyte costs there more than in one, the machine costs."
+        " have to share cores with it; floors, blocking loops in so many processes, have to as well."
+        " Threads are event loops in one process, each with an engine of its own: what workers"
+        " would be if they were not processes."
     ),
     shows=("mb_per_s", "documents_per_s", "cpu_s_per_gb", "rss_mib"),
     run=run,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..goals import WORKERS
 from .rivals import KB, entrant
 from .scene import Scene
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 SIZES = {"100 KB": 100 * KB, "5 KB": 5 * KB}
 AT_ONCE = 32
-WORKERS = 3
 LEDGER_AND_WORKERS = f"chartsend, ledger, {WORKERS} workers"
 
 
