@@ -69,7 +69,7 @@ def start(command, environ, tmp_path):
         process = subprocess.Popen(
             [*command, *map(str, given)],
             env=environ | (env or {}),
-            cwd=tmp_path,
+            cwd=more.pop("cwd", tmp_path),
             stdin=subprocess.DEVNULL,
             stdout=more.pop("stdout", subprocess.PIPE),
             stderr=more.pop("stderr", subprocess.PIPE),

@@ -65,7 +65,7 @@ def test_a_number_that_is_none_is_refused(chartsend, sending, sandbox, workers):
 
 def test_ctrl_c_in_a_terminal_reaches_all_and_only_the_engine_heeds_it(start, sandbox, sending):
     sandbox.fault(on="message", do="delay", seconds=1.5, times=None)
-    process = start(*sending, "--workers", 2, "--concurrency", 4)
+    process = start(*sending, "--workers", 2, "--concurrency", 4, start_new_session=True)
     wait_until(lambda: sandbox.requests()["seen"].get("message", 0) >= 4, "nothing is under way")
     workers = children_of(process.pid)
 
@@ -83,7 +83,7 @@ def test_ctrl_c_in_a_terminal_reaches_all_and_only_the_engine_heeds_it(start, sa
 
 def test_workers_die_with_a_killed_engine(start, sandbox, sending):
     sandbox.fault(on="message", do="delay", seconds=30, times=None)
-    process = start(*sending, "--workers", 3)
+    process = start(*sending, "--workers", 3, start_new_session=True)
     wait_until(lambda: sandbox.requests()["seen"].get("message", 0) >= 3, "nothing is under way")
     workers = children_of(process.pid)
     assert len(workers) == 3
@@ -108,7 +108,7 @@ def test_a_batch_goes_on_from_workers_where_it_was_killed(start, chartsend, sand
     run = ("--profile", sandbox.info.profile, "batch", "run", manifest, "--to", "memorial-ehr")
     options = ("--workers", 2, "--on-unknown", "resend", "--canaries", 0)
     sandbox.fault(on="message", do="delay", seconds=0.2, times=None)
-    process = start(*run, *options)
+    process = start(*run, *options, start_new_session=True)
     wait_until(lambda: len(messages(sandbox)) >= 6, "nothing was sent")
     process.kill()
     process.communicate()

@@ -7,12 +7,13 @@ nothing of it is sent with half a description.
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..aio import Lane, Shared
 from ..description import merge
-from ..disk.find import absolute, walk
+from ..disk.find import walk
 from ..disk.own import Own
 from ..disk.sidecar import is_lone_sidecar, read_sidecar
 from ..document import Document, Receipt, ReceiptError
@@ -92,6 +93,8 @@ class Intake:
     _given_ids: set[bytes] = field(default_factory=set[bytes])
     _lane: Lane = field(default_factory=lambda: Lane(threads=1, name="intake"))
     _folders: Shared = field(default_factory=lambda: Shared(lambda: None))
+    _base: str = field(default_factory=os.getcwd)
+    """Kept: the folder may go while the run goes on."""
     _paths: Iterator[str] = field(default_factory=lambda: iter(()))
     _is_stopped: bool = False
     _is_exhausted: bool = False
@@ -215,7 +218,7 @@ class Intake:
             given=given,
             source_id=self.route.source_id,
             destination=self.route.destination,
-            key=absolute(path),
+            key=os.path.normpath(os.path.join(self._base, path)),  # noqa: PTH118  # as `abspath` has it
         )
 
     def _failed(self, path: str, given: str | None, error: TransferError) -> Receipt:

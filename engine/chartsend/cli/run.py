@@ -21,6 +21,7 @@ from ..errors import TransferError
 from ..ports import NoJournal
 from .exits import INTERRUPTED, TERMINATED, USAGE, of_code, stops_the_run
 from .progress import TICK_S, Flow, Ticker, say
+from .show import say_unwritten
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,6 +38,10 @@ DRAIN_S: Final = 10.0
 """How long sends under way may still take after a first Ctrl-C."""
 LEAVE_S: Final = 2.0
 """How long an orderly end may take after a second one; then the process leaves without it."""
+TELL_S: Final = 1.0
+"""How long the last receipts may take to be shown: less, so that there is time to name the others."""
+ASKING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask for an end; a terminal that closes sends the last one."""
 FORBIDDEN_IN_A_ROW: Final = 5
 """403 may concern one document; so many one after another concern them all."""
 
@@ -80,12 +85,26 @@ class _Unheard(NoJournal):
     """A journal that remembers results until they are shown.
 
     It is the only way to learn what became of a send that was cancelled after its last byte.
+
+    Attributes:
+        receipts: Not counted yet.
+        counted: Counted, and being shown.
     """
 
     receipts: dict[str, Receipt] = field(default_factory=dict[str, "Receipt"])
+    counted: dict[str, Receipt] = field(default_factory=dict[str, "Receipt"])
 
     async def result(self, row: str | None, receipt: Receipt) -> None:  # noqa: ARG002
         self.receipts[receipt.document_id] = receipt
+
+    def counts(self, receipt: Receipt) -> None:
+        """From now on it is only to be shown."""
+        self.receipts.pop(receipt.document_id, None)
+        self.counted[receipt.document_id] = receipt
+
+    def shown(self, receipt: Receipt) -> None:
+        """It needs no more care."""
+        self.counted.pop(receipt.document_id, None)
 
 
 class Run:
@@ -128,10 +147,10 @@ class Run:
             TransferError: Nothing could be started: a setting is wrong.
         """
         try:
-            await self._watched(self._send)
-            with anyio.move_on_after(LEAVE_S):  # stdout may be what hangs
-                for receipt in list(self._unheard.receipts.values()):
-                    await self._take(receipt)
+            try:
+                await self._watched(self._send)
+            finally:
+                await self._tell_the_rest()
             outcome = self._summary.outcome
             outcome.stopped |= self._intake.due > outcome.total  # given, and not begun any more
         finally:
@@ -147,6 +166,18 @@ class Run:
             await self._watched(self._plan)
         finally:
             await self._aclose()
+
+    async def _tell_the_rest(self) -> None:
+        """Show what nobody has heard of; what stdout does not take any more is named on stderr."""
+        unheard = self._unheard
+        with anyio.move_on_after(TELL_S):  # stdout may be what hangs
+            for receipt in list(unheard.receipts.values()):
+                await self._take(receipt)
+        for receipt in unheard.receipts.values():
+            self._summary.add(receipt)
+        for receipt in (*unheard.counted.values(), *unheard.receipts.values()):
+            self._summary.outcome.unwritten += 1
+            say_unwritten(receipt)
 
     async def _aclose(self) -> None:
         await self._show.aclose()
@@ -217,11 +248,12 @@ class Run:
 
     async def _take(self, receipt: Receipt) -> None:
         """Count and show one receipt, and see whether it ends the run."""
-        self._unheard.receipts.pop(receipt.document_id, None)
+        self._unheard.counts(receipt)
         self._flow.finish(receipt)
         self._summary.add(receipt)
         self._decide(receipt)  # before it is shown, which may take long: others would begin meanwhile
         await self._show.receipt(receipt)
+        self._unheard.shown(receipt)
         self._check_stdout()
 
     def _decide(self, receipt: Receipt) -> None:
@@ -259,7 +291,10 @@ class Run:
             self._ticker.tick()
 
     async def _watch_signals(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        asking = heeded()
+        if not asking:
+            return
+        with anyio.open_signal_receiver(*asking) as signals:
             async for each in signals:
                 outcome = self._summary.outcome
                 if outcome.signal is None:
@@ -270,6 +305,11 @@ class Run:
                 if self._work is not None:
                     self._work.cancel()
                 leave_after(LEAVE_S, outcome.signal)
+
+
+def heeded() -> list[signal.Signals]:
+    """The signals that ask, less those that the caller had this process ignore (`nohup`, `&`)."""
+    return [each for each in ASKING if signal.getsignal(each) is not signal.SIG_IGN]
 
 
 def leave_after(seconds: float, exit_code: int) -> None:

@@ -58,7 +58,7 @@ Accepted means taken by Redox; the receiver files it later.
     "--skip-accepted",
     metavar="RECEIPTS",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Leave out what was accepted before, by its NDJSON receipts.",
+    help="Leave out what was accepted before by this destination, by its NDJSON receipts.",
 )
 @click.option("--fail-fast", is_flag=True, help="Start nothing more after the first failure.")
 @click.pass_context

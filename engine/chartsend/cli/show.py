@@ -61,8 +61,7 @@ class Show:
         else:
             await self._line(receipt_line(receipt), _STYLE[receipt.status])
         if self.broken is not None:
-            status = _STATUS[receipt.status]
-            say(f"document {receipt.document_id}: {status}; its receipt could not be written")
+            say_unwritten(receipt)
 
     async def plan(self, plan: Plan) -> None:
         """Show what would be sent."""
@@ -80,6 +79,12 @@ class Show:
             self._bar.above(text, style)
             return
         await self._lines.write(text.encode())
+
+
+def say_unwritten(receipt: Receipt) -> None:
+    """Name on stderr a document whose line stdout did not take."""
+    status = _STATUS[receipt.status]
+    say(f"document {receipt.document_id}: {status}; its receipt could not be written")
 
 
 def receipt_line(receipt: Receipt) -> str:

@@ -89,7 +89,8 @@ class Asking:
         """What is asked for one document, its identity included.
 
         Raises:
-            InvalidDocumentError: It has nothing to be identified by.
+            InvalidDocumentError: It has nothing to be identified by, or by a relative path while the
+                working directory is gone.
         """
         path = document.path
         if path is None and document.content is None and document.document_id is None:
@@ -106,7 +107,7 @@ class Asking:
                 given=document.document_id,
                 source_id=self.settings.source_id,
                 destination=self.destination.name,
-                key=None if path is None else os.path.abspath(path),  # noqa: PTH100  # no disk
+                key=None if path is None else _absolute(path),
             ),
             message_at=message_at or now.replace(microsecond=now.microsecond // 1000 * 1000),
             row=row,
@@ -127,3 +128,12 @@ class Asking:
             status="failed",
             error=ReceiptError(code=error.code, message=error.message),
         )
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)  # noqa: PTH100  # no disk
+    except FileNotFoundError as exc:
+        raise InvalidDocumentError(
+            "its path is relative, and the working directory has gone: give absolute paths"
+        ) from exc

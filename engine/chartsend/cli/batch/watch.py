@@ -14,12 +14,11 @@ import anyio
 from ...errors import TransferError
 from ..exits import INTERRUPTED, TERMINATED
 from ..progress import TICK_S, say
-from ..run import DRAIN_S, LEAVE_S, leave, leave_after
+from ..run import DRAIN_S, LEAVE_S, heeded, leave, leave_after
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-_ASKING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLOSE_S: Final = 10.0
 """How long ledger and connections may take to close once the work was cancelled."""
 
@@ -81,10 +80,10 @@ class Watch:
             await self._tick()
 
     async def _signals(self) -> None:
-        heeded = [each for each in _ASKING if signal.getsignal(each) is not signal.SIG_IGN]
-        if not heeded:
+        asking = heeded()
+        if not asking:
             return
-        with anyio.open_signal_receiver(*heeded) as signals:
+        with anyio.open_signal_receiver(*asking) as signals:
             async for each in signals:
                 if self.signal is not None:
                     if self._work is not None:
