@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .errors import TransferError, Verdict
     from .histogram import Histogram
     from .ports import Intent, Journal, NoJournal, Progress, Uploaded
-    from .redox.search import Presence
+    from .redox.search import Finding, Presence
     from .send import Plan
     from .settings import Auth, Destination, Limits, Retry, Settings, Timeouts
     from .transport.meter import Meter
@@ -53,6 +53,7 @@ __all__ = [
     "Destination",
     "Document",
     "Engine",
+    "Finding",
     "Histogram",
     "Identifier",
     "Intent",
@@ -96,7 +97,7 @@ _ROOMS = {
     "errors": ("TransferError", "Verdict"),
     "histogram": ("Histogram",),
     "ports": ("Intent", "Journal", "NoJournal", "Progress", "Uploaded"),
-    "redox.search": ("Presence",),
+    "redox.search": ("Finding", "Presence"),
     "send": ("Plan",),
     "settings": ("Auth", "Destination", "Limits", "Retry", "Settings", "Timeouts"),
     "transport.meter": ("Meter",),

@@ -122,13 +122,13 @@ class Lane:
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("the engine was closed")
-            self._waiting.append(call)
             # One thread more, unless there is an idle one for each call that waits.
-            is_short = self._busy + len(self._waiting) > len(self._threads)
+            is_short = self._busy + len(self._waiting) >= len(self._threads)
             if is_short and len(self._threads) < self._most:
                 thread = Thread(target=self._serve, name=self._name, daemon=True)
+                thread.start()  # it may raise: the system has no thread left; then nothing has changed
                 self._threads.append(thread)
-                thread.start()
+            self._waiting.append(call)
             self._changed.notify()
 
     def _withdraw(self, call: Callable[[], None]) -> bool:
@@ -257,7 +257,9 @@ async def finish(seconds: float, work: Callable[[], Coroutine[object, object, No
     """Run `work()` to its end although the caller is cancelled, then pass the cancellation on.
 
     For facts that must be noted: an anyio shield keeps scopes off, but not `task.cancel()`, so the
-    work runs in a task of its own, which is always waited for.
+    work runs in a task of its own, which is waited for however often the caller is cancelled. Only who
+    cancels every task of the loop, as `asyncio.run` does after a second Ctrl-C, reaches the work, and
+    not before its first step.
 
     Args:
         seconds: How much longer it may take once the caller was cancelled; then it is cancelled,
@@ -265,20 +267,57 @@ async def finish(seconds: float, work: Callable[[], Coroutine[object, object, No
         work: A coroutine function without arguments. Its exceptions are raised here, unless the
             caller was cancelled: then they are logged.
     """
-    task = asyncio.ensure_future(work())  # noqa: TID251  # waited for below, whatever happens
+    kept = _Kept(work)
     try:
-        await asyncio.shield(task)
+        await kept.until_ended()
     except asyncio.CancelledError:
-        if task.done():
-            raise
-        await close_within(seconds, lambda: _end(task))
+        with anyio.CancelScope(shield=True):  # a scope would cancel again and again
+            await kept.outlast(seconds)
         raise
+    kept.task.result()
 
 
-async def _end(task: asyncio.Future[None]) -> None:
-    """Wait for a task; cancelled, take it along."""
-    try:
-        await asyncio.wait({task})
-    finally:
-        task.cancel()
-    task.result()
+class _Kept:
+    """Work in a task of its own, begun again if that was cancelled before its first step."""
+
+    def __init__(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        self._work = work
+        self._has_begun = False
+        self.task = self._start()
+
+    def _start(self) -> asyncio.Task[None]:
+        return asyncio.create_task(self._run())  # noqa: TID251  # whoever made this waits for it
+
+    async def _run(self) -> None:
+        self._has_begun = True
+        await self._work()
+
+    async def until_ended(self) -> None:
+        """Wait until the work has ended; what it raised stays in the task."""
+        while True:
+            await asyncio.wait({self.task})
+            if self._has_begun:
+                return
+            self.task = self._start()
+
+    async def outlast(self, seconds: float) -> None:
+        """The same, whatever cancels the caller meanwhile; after `seconds` the work is cancelled."""
+        if not await self._has_ended_within(seconds):
+            _log.warning("what had to be noted took longer than %.0f s and was given up", seconds)
+            self.task.cancel()
+            if not await self._has_ended_within(LAST_CALLS_S):
+                return
+        failure = None if self.task.cancelled() else self.task.exception()
+        if failure is not None:  # the cancellation is the one to report
+            _log.warning("what had to be noted was not: %s", type(failure).__name__)
+
+    async def _has_ended_within(self, seconds: float) -> bool:
+        until = anyio.current_time() + seconds
+        while (left_s := until - anyio.current_time()) > 0:
+            with suppress(asyncio.CancelledError):  # the first one is passed on in the end
+                await asyncio.wait({self.task}, timeout=left_s)
+            if self.task.done():
+                if self._has_begun:
+                    return True
+                self.task = self._start()
+        return False

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from .document import Api, Model
     from .ports import Journal, Priority, Progress
-    from .redox.search import Presence
-    from .send import Earlier, Plan
+    from .redox.search import Finding, Presence
+    from .send import Ask, Earlier, Plan
     from .settings import Settings
 
 __all__ = ["DEADLINE_S", "Engine", "Statistics"]
@@ -130,7 +130,8 @@ class Engine:
 
         Raises:
             TransferError: Anything else. Its `verdict` tells whether it may be repeated, its
-                `receipt` what is known.
+                `receipt` what is known. What the journal raises, too; but for a document that was
+                accepted, or may have been, it is then the cause of an `OutcomeUnknownError`.
             RuntimeError: The engine is not open, or was opened in another event loop.
         """
         opened = self._opened()
@@ -207,6 +208,7 @@ class Engine:
             async with opened.pool.slot(Deadline.after(None)):
                 if is_stopped():  # while it waited for its slot
                     return None
+                ask: Ask | None = None
                 try:
                     ask = asking.ask(
                         document, deadline=Deadline.after(deadline_s), on_progress=on_progress
@@ -215,8 +217,7 @@ class Engine:
                 except TransferError as error:
                     if fail_fast:
                         failures.append(error)
-                    known = error.receipt
-                    return known if isinstance(known, Receipt) else asking.refused(document, error)
+                    return asking.ended(document, ask, error)
 
         async with opened.pool.many(documents, work, is_over=is_stopped) as receipts:
             yield _Receipts(receipts, failures)
@@ -280,8 +281,10 @@ class Engine:
     ) -> Presence:
         """Ask a destination whether it has a document, by its id (FHIR `DocumentReference/_search`).
 
-        For a send whose outcome is unknown. Redox takes messages before it delivers them, so a
-        document may be there some time after its message was taken: ask late rather than soon,
+        For a send whose outcome is unknown. `FOUND` says that a document with this id is there, and
+        nothing of its bytes: where the id was sent before, as with a corrected file of the same path,
+        it may be the one from then. Redox takes messages before it delivers them,
+        so a document may be there some time after its message was taken: ask late rather than soon,
         before `ABSENT` is a reason to send again. Nothing but the id is sent.
 
         Args:
@@ -300,6 +303,34 @@ class Engine:
         ask = asking.ask(Document(document_id=document_id), deadline=Deadline.after(deadline_s))
         async with opened.pool.slot(ask.deadline):
             return await opened.parts.finder.find(ask)
+
+    async def trace(
+        self,
+        document_id: str,
+        *,
+        to: str,
+        api: Api | None = None,
+        model: Model | None = None,
+        deadline_s: float | None = DEADLINE_S,
+    ) -> Finding:
+        """As `find`, with what the destination shows of which message brought the document.
+
+        Args:
+            document_id: As for `find`; so are the others.
+            to: As for `find`.
+            api: As for `find`.
+            model: As for `find`.
+            deadline_s: As for `find`.
+
+        Raises:
+            TransferError: As for `find`.
+            RuntimeError: As for `send`.
+        """
+        opened = self._opened()
+        asking = Asking.of(self._settings, to=to, api=api, method=None, model=model, note_text=None)
+        ask = asking.ask(Document(document_id=document_id), deadline=Deadline.after(deadline_s))
+        async with opened.pool.slot(ask.deadline):
+            return await opened.parts.finder.trace(ask)
 
     def statistics(self) -> Statistics:
         """What the engine did and does now.

@@ -92,12 +92,13 @@ class Opened:
         **options: Any,
     ) -> Receipt:
         """Do the work for one document in a slot; whatever fails has a receipt."""
+        ask: Ask | None = None
         try:
             ask = asking.ask(document, **options)
             async with self.pool.slot(ask.deadline):
                 return await work(ask)
         except TransferError as error:
-            error.receipt = error.receipt or asking.refused(document, error)
+            error.receipt = asking.ended(document, ask, error)
             raise
 
     def statistics(self) -> Statistics:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt  # noqa: TC003  # Sphinx asks for the types of a Struct's fields
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -244,8 +244,8 @@ class Journal(Protocol):
     """Told of every step that changes what the server may hold. A ledger implements it.
 
     An intent is awaited before the last chunk of its body is released; a result before the
-    caller hears of it. If a method raises, the step does not happen and the send fails with
-    that error.
+    caller hears of it. If `intent` or `uploaded` raises, the next step does not happen and the send
+    fails with that error.
     """
 
     async def intent(self, intent: Intent) -> None:
@@ -257,11 +257,25 @@ class Journal(Protocol):
         ...
 
     def result(self, row: str | None, receipt: Receipt) -> Coroutine[object, object, None]:
-        """The send has ended: accepted, failed or in doubt.
+        """The send has ended: accepted, failed or in doubt. Told at most once for each send.
 
         Also called, shielded, when a caller is cancelled after the last chunk of a message left:
         then with status `in_doubt`, and it is the only way to learn of it.
+
+        If it raises, the send has ended all the same. A caller whose send had failed gets that error.
+        One whose document was accepted, or may have been, gets an `OutcomeUnknownError` with a receipt
+        in doubt, whose cause is the `TransferError` raised here; any other exception reaches the caller
+        as it is, and says nothing of the document.
         """
+        ...
+
+
+@runtime_checkable
+class NotAppliedJournal(Protocol):
+    """What a journal may have besides: it then hears of every end of a send that has no result."""
+
+    def not_applied(self, row: str | None) -> None:
+        """The send was given up, and no message of it was applied, whatever was intended."""
         ...
 
 

@@ -144,6 +144,65 @@ async def test_a_fact_is_noted_although_the_caller_is_cancelled(how):
     assert noted == [1]
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2, 5])
+async def test_a_fact_is_noted_however_often_the_caller_is_cancelled(turns):
+    noted, started, go = [], asyncio.Event(), asyncio.Event()
+
+    async def note():
+        started.set()
+        await go.wait()
+        noted.append(1)
+
+    task = asyncio.ensure_future(finish(30, note))
+    await started.wait()
+    for _ in range(6):
+        task.cancel()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    assert not task.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert noted == [1]
+
+
+@pytest.mark.parametrize("times", [1, 4])
+async def test_a_fact_is_noted_although_every_task_is_cancelled_before_it_begins(times):
+    noted, before = [], asyncio.all_tasks()
+
+    async def note():
+        noted.append(1)
+
+    task = asyncio.ensure_future(finish(30, note))
+    await asyncio.sleep(0)  # it has made its own task, which has not begun
+    for _ in range(times):
+        for each in asyncio.all_tasks() - before:
+            each.cancel()
+        if times > 1:
+            await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert noted == [1]
+
+
+async def test_what_noting_raises_is_logged_when_the_caller_has_gone(caplog):
+    started, go = asyncio.Event(), asyncio.Event()
+
+    async def note():
+        started.set()
+        await go.wait()
+        raise TimeoutError
+
+    task = asyncio.ensure_future(finish(30, note))
+    await started.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert "TimeoutError" in caplog.text
+
+
 async def test_noting_is_given_up_after_a_bound_when_the_caller_has_gone():
     started = asyncio.Event()
 
@@ -298,3 +357,22 @@ async def test_what_a_call_raised_is_freed_with_it():
     finally:
         gc.enable()
         await lane.aclose()
+
+
+async def test_a_call_whose_thread_cannot_be_started_is_not_made_later(monkeypatch):
+    lane, ran, first = Lane(threads=2), [], Resource()
+    start = threading.Thread.start
+
+    def no_thread(_):
+        monkeypatch.setattr(threading.Thread, "start", start)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with pytest.raises(RuntimeError, match="can't start"):
+        await lane.run(first.shared, ran.append, "first")
+    first.shared.let_go()
+    assert first.closed == 1
+    assert lane.running == 0
+    await lane.run(Resource().shared, ran.append, "second")
+    await lane.aclose()
+    assert ran == ["second"]

@@ -27,7 +27,7 @@ def reference(**fields):
 
 def read(body, *, status=200, system=None, document_id=OURS):
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_search(Reply(status, {}, raw), document_id=document_id, system=system)
+    return read_search(Reply(status, {}, raw), document_id=document_id, system=system).presence
 
 
 @pytest.mark.parametrize(

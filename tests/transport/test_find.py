@@ -180,6 +180,24 @@ async def test_answers_with_whole_resources_are_read(engine, sandbox):
     assert await found(engine) is FOUND
 
 
+async def test_what_tells_which_message_brought_a_document_is_told(engine, sandbox):
+    seen = await engine.trace("doc-1", to=TO)
+    other = await engine.trace("never-sent", to=TO)
+    trace = seen.traces[-1]
+    assert seen.presence is FOUND
+    assert trace.sizes == (500,)
+    assert trace.date is not None
+    assert trace.changed is not None
+    assert (other.presence, other.traces) == (ABSENT, ())
+
+
+async def test_files_that_make_an_answer_too_large_are_left_out_of_it(engine, sandbox):
+    answer(sandbox, " " * 1_100_000 + json.dumps(NONE), times=1)
+    seen = await engine.trace("doc-1", to=TO)
+    assert seen.presence is FOUND
+    assert engine.statistics().queries == 2
+
+
 async def test_a_token_that_has_expired_is_renewed_once(engine, sandbox):
     sandbox.process.fault(do="expire_tokens")
     assert await found(engine) is FOUND

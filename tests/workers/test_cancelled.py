@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import time
 
 import anyio
 import pytest
@@ -78,7 +81,7 @@ async def test_cancelled_at_many_moments(sandbox, team, make_document, kind, jou
             method = "upload" if n % 2 else "embed"
             document = make_document(f"doc-{n}", DATA)
             await cancelled_by(kind, engine, document, when, method=method)
-            assert jobs_of(engine) == 0
+            await until(lambda: jobs_of(engine) == 0)
         assert pids_of(engine) == before
         receipt = await engine.send(make_document("last", DATA), to=TO, method="embed")
         assert receipt.status == "accepted"
@@ -134,7 +137,8 @@ async def test_many_cancelled_together_leave_nothing(sandbox, team, make_documen
                 tasks.start_soon(outcome, engine, make_document(f"{n}", DATA))
             await until(lambda: len(sandbox.events("message")) >= 5)
             tasks.cancel_scope.cancel()
-        assert engine.statistics().sends_in_flight == jobs_of(engine) == 0
+        assert engine.statistics().sends_in_flight == 0
+        await until(lambda: jobs_of(engine) == 0)
         sandbox.clear_faults()
     took = {e["document_id"] for e in sandbox.events("message")}
     assert took <= {each for each, status in journal.statuses.items() if status == "in_doubt"}
@@ -143,9 +147,6 @@ async def test_many_cancelled_together_leave_nothing(sandbox, team, make_documen
 async def test_a_worker_that_does_not_end_a_cancelled_send_is_killed(
     sandbox, team, make_document, monkeypatch
 ):
-    import os
-    import signal
-
     monkeypatch.setattr("chartsend.workers.crew.CANCEL_S", 0.3)
     sandbox.fault(on="message", do="delay", seconds=60)
     journal = Book()
@@ -163,3 +164,79 @@ async def test_a_worker_that_does_not_end_a_cancelled_send_is_killed(
         for pid in pids_of(engine):
             os.kill(pid, signal.SIGCONT)
         sandbox.clear_faults()
+
+
+def stop_all(engine, how):
+    for pid in pids_of(engine):
+        os.kill(pid, how)
+
+
+async def test_what_a_silent_worker_had_is_in_doubt_before_a_hurried_command_leaves(
+    sandbox, team, make_document
+):
+    """After a second Ctrl-C a command has 2 s to tell what became of its documents, all closed."""
+    sandbox.fault(on="message", do="delay", seconds=60)
+    journal = Book()
+    async with team(sandbox, journal) as engine:
+
+        async def silent(_):
+            await until(lambda: sandbox.events("message"))
+            stop_all(engine, signal.SIGSTOP)
+            silent.at_s = time.monotonic()
+
+        document = make_document("one", DATA)
+        task = asyncio.ensure_future(engine.send(document, to=TO, method="embed"))
+        await silent(task)
+        task.cancel()
+        await asyncio.wait({task})
+        assert journal.statuses == {"one": "in_doubt"}
+        others = [each.pid for each in engine._open.crew._members if not each.in_flight]
+        for pid in others:
+            os.kill(pid, signal.SIGCONT)
+    assert time.monotonic() - silent.at_s < 2.0
+    assert [name for name in journal.began if name == "result"] == ["result"]
+    sandbox.clear_faults()
+
+
+async def test_a_worker_that_ends_a_cancelled_send_late_works_on_and_is_told_once(
+    sandbox, team, make_document
+):
+    sandbox.fault(on="message", do="delay", seconds=60)
+    journal = Book()
+    async with team(sandbox, journal) as engine:
+        before = pids_of(engine)
+        task = asyncio.ensure_future(engine.send(make_document("one", DATA), to=TO, method="embed"))
+        await until(lambda: sandbox.events("message"))
+        stop_all(engine, signal.SIGSTOP)
+        task.cancel()
+        await asyncio.wait({task})
+        assert jobs_of(engine) == 1
+        stop_all(engine, signal.SIGCONT)
+        await until(lambda: jobs_of(engine) == 0)
+        sandbox.clear_faults()
+        for n in range(4):
+            receipt = await engine.send(make_document(f"next-{n}", DATA), to=TO, method="embed")
+            assert receipt.status == "accepted"
+        assert pids_of(engine) == before
+    assert journal.began.count("result") == 5
+    assert journal.statuses["one"] == "in_doubt"
+
+
+async def test_every_task_cancelled_twice_leaves_a_doubt_and_not_nothing(sandbox, team, make_document):
+    """As `asyncio.run` does when a program ends in a hurry, while the worker is slow."""
+    sandbox.fault(on="message", do="delay", seconds=60)
+    journal = Book()
+    before = asyncio.all_tasks()
+    async with team(sandbox, journal) as engine:
+        task = asyncio.ensure_future(engine.send(make_document("one", DATA), to=TO, method="embed"))
+        await until(lambda: sandbox.events("message"))
+        stop_all(engine, signal.SIGSTOP)
+        for _ in range(3):
+            for each in asyncio.all_tasks() - before:
+                each.cancel()
+            await asyncio.sleep(0)
+        stop_all(engine, signal.SIGCONT)
+        await asyncio.wait({task})
+        assert task.cancelled()
+        sandbox.clear_faults()
+    assert journal.statuses == {"one": "in_doubt"}

@@ -20,13 +20,13 @@ from seen import Book, children_of, is_alive, is_running, pids_of
 
 from chartsend import Engine, Timeouts, errors
 
-JOB = Path(__file__).with_name("job.py")
+JOB = Path(__file__).with_name("program.py")
 DATA = pattern(2_000_000)
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 class Program:
-    """A run of `job.py`."""
+    """A run of `program.py`."""
 
     def __init__(self, sandbox, how, paths, workers=2, **options):
         self.process = subprocess.Popen(
@@ -55,7 +55,7 @@ class Program:
 
 @pytest.fixture
 def program(sandbox):
-    """A function that runs `job.py`; none of its processes is left afterwards."""
+    """A function that runs `program.py`; none of its processes is left afterwards."""
     with contextlib.ExitStack() as stack:
 
         def run(*arguments, **options):

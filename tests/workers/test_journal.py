@@ -44,9 +44,15 @@ async def test_what_a_journal_raises_is_what_the_caller_gets(sandbox, team, make
     journal = Book(**{where: raising(error)})
     async with team(sandbox, journal) as engine:
         before = pids_of(engine)
-        with pytest.raises(type(error)) as raised:
+        is_doubt = where == "result" and isinstance(error, errors.TransferError)
+        with pytest.raises(errors.OutcomeUnknownError if is_doubt else type(error)) as raised:
             await engine.send(make_document("one"), to=TO, method="upload")
-        assert raised.value is error
+        if is_doubt:
+            assert raised.value.__cause__ is error
+            receipt = raised.value.receipt
+            assert (receipt.status, receipt.document_id, receipt.attempts) == ("in_doubt", "one", 2)
+        else:
+            assert raised.value is error
         journal.at.clear()
         # The worker goes on, and so does the engine.
         receipt = await engine.send(make_document("two"), to=TO, method="upload")
@@ -132,3 +138,44 @@ async def test_a_connection_lost_while_the_journal_writes_leaves_no_answer_for_t
         receipt = await send
     assert receipt.status == "accepted"
     assert journal.intended == {"one"}
+
+
+async def test_one_error_raised_for_many_documents_gives_each_its_own_receipt(
+    sandbox, team, make_document
+):
+    names = [f"doc-{n}" for n in range(6)]
+    journal = Book(intent_message=raising(errors.LedgerFullError("no room")))
+    async with team(sandbox, journal) as engine:
+        documents = [make_document(name) for name in names]
+        async with engine.send_many(documents, to=TO, method="embed") as receipts:
+            got = [(receipt.document_id, receipt.status) async for receipt in receipts]
+    assert sorted(got) == [(name, "failed") for name in names]
+    assert sandbox.events("message") == []
+
+
+async def test_an_intent_that_fails_after_its_attempt_was_abandoned_takes_no_receipt_away(
+    sandbox, team, make_document, caplog
+):
+    """The connection is lost while the journal is asked; it answers the next attempt in time."""
+    attempts = {}
+
+    async def fails_late(intent):
+        asked = attempts.setdefault(intent.document_id, [])
+        asked.append(intent.attempt)
+        if intent.attempt == 1:
+            await until(lambda: "tried again" in caplog.text)
+            raise TimeoutError("the database")
+
+    journal = Book(intent_message=fails_late)
+    async with team(sandbox, journal, retry=Retry(attempts=3, base_s=0.0)) as engine:
+        for n in range(20):  # until the loss is met while the journal is asked, not before
+            caplog.clear()
+            sandbox.fault(do="reset", on="message", at_byte=400_000)
+            document = make_document(f"doc-{n}", pattern(600_000))
+            receipt = await engine.send(document, to=TO, method="embed", deadline_s=60)
+            assert receipt.status == "accepted"
+            if attempts[receipt.document_id] == [1, 2]:
+                break
+    assert [1, 2] in attempts.values()
+    assert set(journal.statuses.values()) == {"accepted"}
+    assert len(sandbox.events("message")) == len(journal.statuses)

@@ -15,7 +15,7 @@ from chartsend import Document, Engine, Timeouts, errors, workers_for
 from chartsend.settings import Auth
 from chartsend.workers import count, start
 
-JOB = Path(__file__).with_name("job.py")
+JOB = Path(__file__).with_name("program.py")
 
 
 async def test_no_secret_stands_in_arguments_or_environment(sandbox, settings_for, make_document):
@@ -94,10 +94,10 @@ async def test_closed_standard_streams_do_no_harm(sandbox, make_document, tmp_pa
     program.write_text(
         "import sys, asyncio\n"
         f"sys.path.insert(0, {str(JOB.parent)!r})\n"
-        "import job\n"
+        "import program\n"
         "told = open(sys.argv[1], 'w')\n"
-        "job.say = lambda **what: print(what, file=told, flush=True)\n"
-        "asyncio.run(job.main(*sys.argv[2:]))\n"
+        "program.say = lambda **what: print(what, file=told, flush=True)\n"
+        "asyncio.run(program.main(*sys.argv[2:]))\n"
     )
     documents = [make_document(f"{n}", b"%PDF-1.7\n" + b"x" * 300_000) for n in range(6)]
     told = tmp_path / "told"
@@ -134,7 +134,7 @@ async def test_modules_of_the_parents_path_are_found(sandbox, settings_for, make
     program.write_text(
         f"import sys\nsys.path[:] = {sys.path!r}\n"
         f"sys.path.insert(0, {str(JOB.parent)!r})\n"
-        "import asyncio, job\nasyncio.run(job.main(*sys.argv[1:]))\n"
+        "import asyncio, program\nasyncio.run(program.main(*sys.argv[1:]))\n"
     )
     done = await run_shell(
         f"exec '{sys.executable}' -I -S '{program}' '{sandbox.info.profile}' 2 'go on'"
@@ -149,7 +149,7 @@ async def test_an_engine_on_uvloop_has_workers_too(sandbox, make_document, tmp_p
     program = tmp_path / "program.py"
     program.write_text(
         f"import sys\nsys.path.insert(0, {str(JOB.parent)!r})\n"
-        "import job, uvloop\nuvloop.run(job.main(*sys.argv[1:]))\n"
+        "import program, uvloop\nuvloop.run(program.main(*sys.argv[1:]))\n"
     )
     done = await run_shell(
         f"exec timeout 60 '{sys.executable}' '{program}' '{sandbox.info.profile}' 2 'go on'"

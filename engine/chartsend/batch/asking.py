@@ -1,7 +1,8 @@
 """Asks destinations whether they have the documents of rows in doubt.
 
 The one rule: an answer about another document would be worse than none, so a row is asked about only
-when its line, its destination and its document's id are proved to be those that were planned.
+when its line, its destination and its document's id are proved to be those that were planned; and what
+an earlier message brought under the same id is another document.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..errors import (
     TransferError,
 )
 from ..redox.search import Presence
+from .arrival import proved, sent_then
 from .checking import Checker
 from .journal import now_ms
 from .manifest.entry import Position
@@ -24,12 +26,11 @@ from .options import BatchOptions
 from .row import ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..document import Model
     from ..engine import Engine
     from ..settings import Settings
     from .checking import Wanted
+    from .ledger import Ledger
     from .manifest.reading import Manifest
     from .row import Claimed, RowReceipt
 
@@ -39,6 +40,7 @@ LEAST_AGE_S: Final = 300.0
 UNTOLD: Final = "the manifest or the profile does not say any more which document it is"
 EARLY: Final = "it is not there yet, and was sent too recently for that to mean something"
 UNCLEAR: Final = "the destination gave no clear answer, or cannot be asked"
+UNPROVED: Final = "a document with its id is there, but it may be one that was sent earlier"
 
 
 class Answer(NamedTuple):
@@ -60,7 +62,7 @@ class Asker:
         engine: Open.
         settings: The engine's.
         manifest: Open; read again for each row.
-        keyed: A hash under the ledger's key, as `Ledger.keyed`.
+        ledger: The rows', open for writing.
         to: Name of the destination of rows that have none of their own; None when it is not known.
         least_age_s: How long ago a message must have been sent for its absence to mean something.
     """
@@ -70,7 +72,7 @@ class Asker:
         engine: Engine,
         settings: Settings,
         manifest: Manifest,
-        keyed: Callable[..., bytes],
+        ledger: Ledger,
         *,
         to: str | None,
         least_age_s: float = LEAST_AGE_S,
@@ -78,7 +80,7 @@ class Asker:
         self._engine = engine
         self._settings = settings
         self._manifest = manifest
-        self._keyed = keyed
+        self._ledger = ledger
         self._to = to
         self._least_age_s = least_age_s
         self._checkers: dict[Model, Checker] = {}
@@ -98,17 +100,20 @@ class Asker:
         if wanted is None:
             return Answer(Presence.UNCLEAR, UNTOLD)
         try:
-            found = await self._engine.find(
+            finding = await self._engine.trace(
                 wanted.ask.document_id, to=wanted.to, api=wanted.asking.api, model=wanted.asking.model
             )
         except (AuthRejectedError, ClockSkewError, ConfigError, LedgerError, TlsError):
             raise
         except TransferError:
             return Answer(Presence.UNCLEAR, UNCLEAR)
+        found = await proved(finding, sent_then(claimed, wanted, receipt), claimed, self._ledger)
         sent_ms = 0 if receipt is None else receipt.at_ms
         if found is Presence.ABSENT and now_ms() - sent_ms < self._least_age_s * 1000:
             return Answer(Presence.UNCLEAR, EARLY)
-        return Answer(found, UNCLEAR if found is Presence.UNCLEAR else "")
+        if found is not Presence.UNCLEAR:
+            return Answer(found)
+        return Answer(found, UNPROVED if finding.presence is Presence.FOUND else UNCLEAR)
 
     def _wanted(self, claimed: Claimed) -> Wanted | None:
         """What the row asked for, if that is provably what was planned."""
@@ -118,7 +123,7 @@ class Asker:
             checker = self._checkers[model] = Checker(
                 self._settings,
                 BatchOptions(to=self._to, model=model),
-                self._keyed,
+                self._ledger.keyed,
             )
         try:
             entry = self._manifest.entry_at(Position(claimed.offset, claimed.row))

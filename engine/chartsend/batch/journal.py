@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from ..errors import LedgerError
 from .row import ROUTES, Route, RowReceipt
 
 if TYPE_CHECKING:
     from ..document import Receipt
+    from ..errors import TransferError
     from ..ports import Intent, Uploaded
     from .ledger import Ledger
     from .row import Claimed
@@ -26,8 +28,14 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def ledger_error_of(error: TransferError) -> LedgerError | None:
+    """The ledger's own error, if it is that, or the cause of a doubt: it ends the run as it is."""
+    found = error if isinstance(error, LedgerError) else error.__cause__
+    return found if isinstance(found, LedgerError) else None
+
+
 class LedgerJournal:
-    """Tells the ledger what the engine tells it. Implements `ports.Journal`.
+    """Tells the ledger what the engine tells it. Implements `ports.Journal`, and `NotAppliedJournal`.
 
     Args:
         ledger: Where it is kept.
@@ -39,6 +47,7 @@ class LedgerJournal:
         self._owner = owner
         self._begun: dict[int, Claimed] = {}
         self._sha256: dict[int, bytes | None] = {}
+        self._intended: set[int] = set()
         self._settled: set[int] = set()
 
     def begin(self, claimed: Claimed) -> None:
@@ -49,11 +58,20 @@ class LedgerJournal:
         """Nothing more will be told of a row."""
         self._begun.pop(row, None)
         self._sha256.pop(row, None)
+        self._intended.discard(row)
         self._settled.discard(row)
 
-    def is_settled(self, row: int) -> bool:
-        """Whether the row's outcome was told, so that it is no longer ours to give back."""
-        return row in self._settled
+    def can_give_back(self, row: int) -> bool:
+        """Whether the row is ours, and provably not applied.
+
+        A message that was allowed to become whole may be in the chart until its outcome is told: of
+        what was never told the next run makes a doubt.
+        """
+        return row not in self._settled and row not in self._intended
+
+    def not_applied(self, row: str | None) -> None:
+        """See `ports.NotAppliedJournal`."""
+        self._intended.discard(int(row or 0))
 
     async def intent(self, intent: Intent) -> None:
         """See `ports.Journal`.
@@ -65,6 +83,7 @@ class LedgerJournal:
         row = int(intent.row or 0)
         claimed = self._begun[row]
         attempts = claimed.attempts + intent.attempt
+        self._intended.discard(row)  # a message before this was refused, or this were no new attempt
         sha256 = None if intent.sha256 is None else bytes.fromhex(intent.sha256)
         if intent.step == "upload":
             self._sha256[row] = sha256
@@ -80,6 +99,7 @@ class LedgerJournal:
             message_hash=self._ledger.keyed(b"message", message, size_bytes=HASH_BYTES),
             message_ms=0 if at is None else round(at.timestamp() * 1000),
         )
+        self._intended.add(row)
 
     async def uploaded(self, uploaded: Uploaded) -> None:
         """See `ports.Journal`."""
@@ -95,9 +115,10 @@ class LedgerJournal:
 
     async def result(self, row: str | None, receipt: Receipt) -> None:
         """See `ports.Journal`. Accepted and in doubt are facts; a failure is `run.py`'s to judge."""
-        if receipt.status == "failed":
-            return
         number = int(row or 0)
+        if receipt.status == "failed":
+            self._intended.discard(number)
+            return
         await self._ledger.settle(self.receipt(self._begun[number], receipt), self._owner)
         self._settled.add(number)
 

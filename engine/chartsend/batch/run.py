@@ -22,7 +22,7 @@ from ..send import Earlier
 from . import schedule
 from .doubts import Doubts, wait_ms
 from .guard import TROUBLE_S, Canaries, Guard
-from .journal import LedgerJournal, now_ms
+from .journal import LedgerJournal, ledger_error_of, now_ms
 from .loading import Work, load
 from .totals import Spending
 from .unknown import Unknown
@@ -240,7 +240,7 @@ class Runner:
         except LedgerError:
             raise
         except BaseException:
-            if not self._journal.is_settled(row):
+            if self._journal.can_give_back(row):
                 await self._give_back([work.claimed])
             raise
         finally:
@@ -265,9 +265,9 @@ class Runner:
         while not self._is_over():
             try:
                 receipt = await self._send(claimed, wanted, engine, has_changed=work.has_changed)
-            except LedgerError:
-                raise
             except TransferError as error:
+                if (of_ledger := ledger_error_of(error)) is not None:
+                    raise of_ledger  # noqa: B904  # it is the cause already
                 if error.verdict is not Verdict.IN_DOUBT:
                     return await self._not_applied(claimed, wanted, error, turn)
                 decided = await self._decided(claimed, wanted, error, unknown)

@@ -2,7 +2,7 @@
 
 The one rule: nothing is sent a second time unless that was asked for, the ledger has listed it as a
 possible duplicate first, and the message is the same to the byte. What is not there yet is not missing
-before it has had the time to arrive.
+before it has had the time to arrive, and what is there need not be this message (`arrival.py`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from ..document import Receipt
 from ..errors import LedgerError, TransferError
 from ..redox.search import Presence
 from . import asking
+from .arrival import proved, sent_now, sent_then
 from .journal import now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..engine import Engine
+    from ..redox.traces import SentMessage
     from .checking import Wanted
     from .ledger import Ledger
     from .options import OnUnknown
@@ -64,6 +66,7 @@ class Unknown:
         self._ledger = ledger
         self._owner = owner
         self._draw = draw
+        self._began_ms = now_ms()
         self.ask_again_ms: int | None = None
 
     @property
@@ -87,9 +90,10 @@ class Unknown:
         if not self._has_a_say(claimed):
             return known
         sent_ms = now_ms()
+        sent = sent_now(claimed, wanted, known, from_ms=self._began_ms)
         await anyio.sleep(1 + (WAIT_S - 1) * self._draw())
         if self._policy == "verify":
-            found = await self._find(wanted, sent_ms)
+            found = await self._find(claimed, wanted, sent, sent_ms)
             if found is Presence.FOUND:
                 await self._ledger.sent(claimed.row, decided_by="query", now_ms=now_ms())
                 return msgspec.structs.replace(known, status="accepted", error=None)
@@ -112,7 +116,7 @@ class Unknown:
         if not self._has_a_say(claimed):
             return
         if self._policy == "verify":
-            found = await self._find(wanted, sent_ms)
+            found = await self._find(claimed, wanted, sent_then(claimed, wanted, None), sent_ms)
             if found is Presence.FOUND:
                 await self._ledger.sent(claimed.row, decided_by="query", now_ms=now_ms())
             if found is not Presence.ABSENT or claimed.maybe_duplicate >= MOST_RESENDS:
@@ -125,16 +129,17 @@ class Unknown:
             return claimed.maybe_duplicate < MOST_RESENDS
         return self._policy == "verify"
 
-    async def _find(self, wanted: Wanted, sent_ms: int) -> Presence:
-        """What the destination says; `ABSENT` only when that is a reason to send again."""
+    async def _find(self, claimed: Claimed, wanted: Wanted, sent: SentMessage, sent_ms: int) -> Presence:
+        """What the destination proves; `ABSENT` only when that is a reason to send again."""
         try:
-            found = await self._engine.find(
+            finding = await self._engine.trace(
                 wanted.ask.document_id, to=wanted.to, api=wanted.ask.api, model=wanted.ask.model
             )
         except LedgerError:
             raise
         except TransferError:
             return Presence.UNCLEAR  # no clear answer is no answer
+        found = await proved(finding, sent, claimed, self._ledger)
         may_arrive_until_ms = sent_ms + round(asking.LEAST_AGE_S * 1000)
         if found is Presence.ABSENT and now_ms() < may_arrive_until_ms:
             self.ask_again_ms = min(self.ask_again_ms or may_arrive_until_ms, may_arrive_until_ms)

@@ -2,16 +2,18 @@
 
 The one rule: "absent" lets somebody send again, and "found" lets somebody stop, so both need proof;
 whatever is not proof is unclear, and costs a look at the logs, never a duplicate or a lost document.
+Which message brought a document is another question than whether one is there: `traces.py`.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlencode
 
 from .json_body import is_array, is_object, member, parse
+from .traces import Trace, trace_of
 
 if TYPE_CHECKING:
     from ..document import Api, Model
@@ -21,7 +23,11 @@ FORM: Final = "application/x-www-form-urlencoded"
 REPLY_CAP_BYTES: Final = 1024 * 1024
 """Entries may be whole resources, where a destination does not know `_elements`."""
 
-_ELEMENTS: Final = "identifier,masterIdentifier"
+ELEMENTS: Final = "identifier,masterIdentifier"
+ELEMENTS_WITH_TIMES: Final = f"{ELEMENTS},date,meta"
+ELEMENTS_WITH_TRACES: Final = f"{ELEMENTS_WITH_TIMES},content"
+"""`content` has the file itself where a destination gives it away, so it may be too large an answer."""
+
 _SPECIAL: Final = re.compile(r"[,|$\\]")
 """FHIR R4 search gives these a meaning in a value, and escapes them with a backslash. A server that
 does not undo that would find nothing, which would look like an absence."""
@@ -38,6 +44,18 @@ class Presence(enum.Enum):
     """Anything else."""
 
 
+class Finding(NamedTuple):
+    """What an answer says.
+
+    Attributes:
+        presence: Whether a document with the identifier is there.
+        traces: Of each such document, what tells which message brought it.
+    """
+
+    presence: Presence
+    traces: tuple[Trace, ...] = ()
+
+
 def can_ask(document_id: str, *, api: Api, model: Model) -> bool:
     """Whether a search can tell: of a DocumentReference, by a plain identifier.
 
@@ -51,15 +69,15 @@ def can_ask(document_id: str, *, api: Api, model: Model) -> bool:
     return is_plain and document_id != "" and document_id == document_id.strip()
 
 
-def search_form(document_id: str) -> bytes:
+def search_form(document_id: str, elements: str = ELEMENTS) -> bytes:
     """The body of `DocumentReference/_search`: our identifier, whatever its system.
 
-    Nothing of the patient is in it, and only identifiers are asked for.
+    Nothing of the patient is in it, and nothing but these elements is asked for.
     """
-    return urlencode({"identifier": document_id, "_elements": _ELEMENTS}).encode()
+    return urlencode({"identifier": document_id, "_elements": elements}).encode()
 
 
-def read_search(reply: Reply, *, document_id: str, system: str | None) -> Presence:
+def read_search(reply: Reply, *, document_id: str, system: str | None) -> Finding:
     """What a complete answer to a search proves.
 
     Found: an entry is a DocumentReference that has the identifier. Absent: a searchset that counts 0
@@ -76,12 +94,13 @@ def read_search(reply: Reply, *, document_id: str, system: str | None) -> Presen
     is_bundle = member(bundle, "resourceType") == "Bundle" and member(bundle, "type") == "searchset"
     entries = member(bundle, "entry")
     if not is_bundle or not (entries is None or is_array(entries)):
-        return Presence.UNCLEAR
-    if is_array(entries) and any(_is_it(entry, document_id, system) for entry in entries):
-        return Presence.FOUND
+        return Finding(Presence.UNCLEAR)
+    ours = [one for one in entries or () if _is_it(one, document_id, system)]
+    if ours:
+        return Finding(Presence.FOUND, tuple(trace_of(member(one, "resource")) for one in ours))
     total = member(bundle, "total")
     is_none = type(total) is int and total == 0 and not entries
-    return Presence.ABSENT if is_none and not _has_more(bundle) else Presence.UNCLEAR
+    return Finding(Presence.ABSENT if is_none and not _has_more(bundle) else Presence.UNCLEAR)
 
 
 def _is_it(entry: object, document_id: str, system: str | None) -> bool:

@@ -115,6 +115,13 @@ class Asking:
             on_progress=on_progress,
         )
 
+    def ended(self, document: Document, ask: Ask | None, error: TransferError) -> Receipt:
+        """The receipt of a document that was not sent: the error's, if that is this document's."""
+        known = error.receipt
+        if ask is not None and isinstance(known, Receipt) and known.document_id == ask.document_id:
+            return known
+        return self.refused(document, error)
+
     def refused(self, document: Document, error: TransferError) -> Receipt:
         """The receipt of a document for which nothing was begun."""
         return Receipt(

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..encoding.base64 import IdentityEncoder
-from ..errors import AuthRejectedError, Phase, TransferError, Verdict
+from ..errors import AuthRejectedError, Phase, ResponseTooLargeError, TransferError, Verdict
 from ..ports import Operation
 from ..redox import endpoints, search
-from ..redox.search import Presence
+from ..redox.search import Finding, Presence
 from ..transport.body import Frame
 from .ask import Tally
 from .bodies import Framed
@@ -37,15 +37,29 @@ class Finder:
         self._exchanger = exchanger
 
     async def find(self, ask: Ask) -> Presence:
-        """Whether the document is at the destination; read-only, so it may be cancelled at any time.
+        """Whether a document with the id is there; read-only, so it may be cancelled at any time.
 
         Raises:
             TransferError: There is no answer for now, after retries (verdict RETRY), or the
                 credentials were refused.
         """
+        return (await self._search(ask, search.ELEMENTS)).presence
+
+    async def trace(self, ask: Ask) -> Finding:
+        """The same, with what tells which message brought it.
+
+        Raises:
+            TransferError: As for `find`.
+        """
+        try:
+            return await self._search(ask, search.ELEMENTS_WITH_TRACES)
+        except ResponseTooLargeError:  # the files themselves are in it
+            return await self._search(ask, search.ELEMENTS_WITH_TIMES)
+
+    async def _search(self, ask: Ask, elements: str) -> Finding:
         if not search.can_ask(ask.document_id, api=ask.api, model=ask.model):
-            return Presence.UNCLEAR
-        form = search.search_form(ask.document_id)
+            return Finding(Presence.UNCLEAR)
+        form = search.search_form(ask.document_id, elements)
         step = Step(
             operation=Operation.QUERY,
             url=endpoints.search_url(self._settings, ask.destination),
@@ -66,6 +80,6 @@ class Finder:
         except TransferError as error:
             is_refusal = error.phase is Phase.ANSWERED and error.verdict is Verdict.GIVE_UP
             if is_refusal and not isinstance(error, AuthRejectedError):
-                return Presence.UNCLEAR  # it does not search, or not for us
+                return Finding(Presence.UNCLEAR)  # it does not search, or not for us
             error.document_id = ask.document_id
             raise

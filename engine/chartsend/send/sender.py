@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from ..aio import finish
 from ..encoding.envelope import render
 from ..errors import (
     PayloadRejectedError,
@@ -22,7 +21,7 @@ from ..errors import (
     TransferError,
     Verdict,
 )
-from ..ports import Intent, NoJournal, Operation, Uploaded
+from ..ports import Intent, Operation, Uploaded
 from ..redox import endpoints, message, replies
 from ..redox.route import check_request_size
 from ..sources import open_source
@@ -31,6 +30,7 @@ from . import bodies
 from .ask import Plan, Tally
 from .choosing import Chosen, choose_for, facts_of
 from .exchange import Step
+from .noting import Noting, own
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -51,9 +51,6 @@ if TYPE_CHECKING:
 SOURCE_TRIES: Final = 3
 SETTLE_S: Final = 0.5
 """A file that is still being written gets two more chances, this long apart."""
-
-JOURNAL_S: Final = 30.0
-"""How long a journal may take to note a result of a caller who has gone."""
 
 _NO_DIGITS: Final = {ord(digit): None for digit in "0123456789"}
 
@@ -83,7 +80,7 @@ class Sender:
         self._settings = settings
         self._exchanger = exchanger
         self._journal = journal
-        self._is_kept = type(journal) is not NoJournal
+        self._noting = Noting(journal)
         self._lane = lane
         self._chunk_bytes = chunk_bytes
         self._warned: set[str] = set()
@@ -134,25 +131,25 @@ class Sender:
         tally = Tally()
         try:
             accepted = await work(ask, tally)
-        except TransferError as error:
+        except TransferError as raised:
+            error = own(raised)
             error.document_id = ask.document_id
             error.receipt = receipt = tally.ended(ask, error)
-            await self._note(ask, receipt)
-            raise
+            await self._noting.result(ask, receipt, error)
+            if error is raised:
+                raise
+            raise error from raised
         except BaseException:
             if tally.may_be_applied:
                 doubt = unknown("the send was cancelled after its last byte", phase=Phase.BODY_SENT)
                 _log.warning("%s: %s", ask.shown_as, doubt.message)
-                await self._note(ask, tally.ended(ask, doubt))
+                await self._noting.result(ask, tally.ended(ask, doubt), doubt)
+            else:
+                self._noting.not_applied(ask)
             raise
         receipt = tally.accepted(ask, accepted)
-        await self._note(ask, receipt)
+        await self._noting.result(ask, receipt)
         return receipt
-
-    async def _note(self, ask: Ask, receipt: Receipt) -> None:
-        """Tell the journal, also when the caller is being cancelled: the outcome is a fact."""
-        if self._is_kept:
-            await finish(JOURNAL_S, lambda: self._journal.result(ask.row, receipt))
 
     async def _from_source(self, ask: Ask, tally: Tally) -> Accepted:
         for attempt in range(1, SOURCE_TRIES + 1):

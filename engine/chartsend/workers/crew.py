@@ -4,10 +4,12 @@ The one rule: a caller gets one answer for each send, and the journal hears of i
 becomes of the worker.
 
 Theory of operation. The task of the caller attends to its send: it answers what the worker needs for
-it (the journal's word before a last chunk, a token), and takes its end. There is no other task, so a
-send that is cancelled leaves nothing behind: the worker is told, and its last word is waited for. When
-a worker dies, its sends are judged by what it said last: it asks before it releases the last chunk of
-a message, so one that has not asked cannot have been applied.
+it (the journal's word before a last chunk, a token), and takes its end. There is no other task. A send
+that is cancelled leaves nothing behind: the worker is told, and its last word is waited for. That is not
+for long once the message may be whole: then the journal hears that it is in doubt, and a worker that
+does not end the send in its time is killed. When a worker dies, its sends are judged by what it said
+last: it asks before it releases the last chunk of a message, so one that has not asked cannot have been
+applied.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ import anyio
 
 from ..aio import Deadline, close_within, finish
 from ..errors import Phase, TransferError, WorkerLostError
+from ..send.noting import JOURNAL_S, Noting, plain
 from ..transport.verdicts import unknown
-from .crossing import plain, restored
+from .crossing import restored
 from .member import Member
 from .wire import Begin, Ended, Granted, NeedIntent, NeedToken, NeedUploaded, Refused
 
@@ -40,8 +43,10 @@ START_S: Final = 60.0
 """How long workers may take to be ready; half a second is usual."""
 CANCEL_S: Final = 15.0
 """How long a worker may take to end a send that is cancelled, before it is killed."""
-JOURNAL_S: Final = 30.0
-"""How long a journal may take to note a result of a caller who has gone."""
+WORD_S: Final = 0.5
+"""How long it may take to say what became of a message that may be whole; then that is in doubt.
+
+Much less than the 2 s in which a command leaves that was told to stop twice."""
 LATE_S: Final = 30.0
 """How long after a send's deadline its worker may be silent before it is killed."""
 CLOSE_S: Final = 5.0
@@ -72,6 +77,7 @@ class Crew:
         self._begin = begin
         self._lane = lane
         self._journal = journal
+        self._noting = Noting(journal)
         self._tokens = tokens
         self._breakers = breakers
         self._folder = _working_folder()
@@ -180,6 +186,7 @@ class Crew:
             if isinstance(message, NeedIntent):
                 await self._journal.intent(message.intent)
                 job.allow(message.intent)
+                job.failure = None  # of an attempt that was abandoned
             elif isinstance(message, NeedUploaded):
                 await self._journal.uploaded(message.uploaded)
             else:
@@ -196,23 +203,31 @@ class Crew:
         return Refused(job.number, None)
 
     async def _call_off(self, member: Member, job: Job) -> None:
-        """The caller has gone: wait for the worker's last word, and note it if it matters."""
+        """The caller has gone: hear what became of its send, note that, and let the worker end it."""
         member.cancel(job)
-        message = None
-        with anyio.move_on_after(CANCEL_S) as scope:
-            while True:
-                message = await job.next()
-                if message is None or isinstance(message, Ended):
-                    break
-                # Anything else is left without an answer: the worker was told that it is over.
-        if scope.cancelled_caught:
-            member.kill()
-            message = None
-        if isinstance(message, Ended):
-            if message.receipt is not None:
-                await self._journal.result(job.ask.row, message.receipt)
+        wait_s = min(WORD_S, CANCEL_S) if job.may_be_whole else CANCEL_S
+        try:
+            with anyio.move_on_after(wait_s):
+                await job.until_ended()
+        finally:
+            # Also when this is cancelled itself, as every task is when a program ends in a hurry.
+            if not job.has_ended:
+                member.give_up(job, CANCEL_S - wait_s)
+            await self._note_end(job)
+
+    async def _note_end(self, job: Job) -> None:
+        """Note how a send ended whose caller has gone, if there is something to note."""
+        receipt = None
+        if job.end is not None:
+            receipt = job.end.receipt
         elif job.may_be_whole:
-            await self._journal.result(job.ask.row, job.ended(_lost(job)))
+            error = _lost(job) if job.has_ended else _silent()
+            _log.warning("%s: %s", job.ask.shown_as, error.message)
+            receipt = job.ended(error)
+        if receipt is None:
+            self._noting.not_applied(job.ask)
+        else:
+            await self._noting.result(job.ask, receipt)
 
     async def _conclude(self, job: Job, ended: Ended | None) -> Receipt:
         ask = job.ask
@@ -223,12 +238,15 @@ class Crew:
             error.receipt = receipt = job.ended(error)
         else:
             error, receipt_or_none = restored(ended.error, job.refusal), ended.receipt
-            if job.failure is not None:
+            if receipt_or_none is None:
+                self._noting.not_applied(ask)
+            is_over = receipt_or_none is None or receipt_or_none.status == "failed"
+            if is_over and job.failure is not None:
                 raise job.failure
             if receipt_or_none is None:
                 raise error or WorkerLostError("a worker gave no result; this is a defect")
             receipt = receipt_or_none
-        await finish(JOURNAL_S, lambda: self._journal.result(ask.row, receipt))
+        await self._noting.result(ask, receipt, error if isinstance(error, TransferError) else None)
         if error is not None:
             raise error
         return receipt
@@ -245,6 +263,13 @@ def _working_folder() -> str | None:
         return os.getcwd()  # noqa: PTH109  # asked for each relative path
     except OSError:  # it was removed
         return None
+
+
+def _silent() -> TransferError:
+    return unknown(
+        "the send was cancelled after its last byte may have left, and its worker said no more",
+        phase=Phase.BODY_SENT,
+    )
 
 
 def _lost(job: Job) -> TransferError:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pickle
 
-from .. import errors
 from ..errors import TransferError
+from ..send.noting import own, plain
 
 
 def crossable(error: Exception) -> Exception:
@@ -23,20 +23,13 @@ def crossable(error: Exception) -> Exception:
     return error
 
 
-def plain(error: TransferError) -> TransferError:
-    """The error as the nearest class of ours, with what that knows: a journal's may be its own."""
-    kind = next(each for each in type(error).__mro__ if each.__module__ == errors.__name__)
-    made: TransferError = kind(error.message)
-    vars(made).update({name: value for name, value in vars(error).items() if hasattr(made, name)})
-    return made
-
-
 def restored(error: BaseException | None, raised: TransferError | None) -> BaseException | None:
     """What came back of an error that was raised here is that very error, with what was added to it."""
     if raised is None or not isinstance(error, TransferError):
         return error
     if type(error) is not type(plain(raised)) or not error.message.startswith(raised.message):
         return error
+    raised = own(raised)
     vars(raised).update(vars(error))
     raised.args = error.args
     return raised

@@ -39,6 +39,8 @@ class Job:
         failure: What the journal raised, if it did: then that ends the send.
         refusal: What the journal or the token source raised that the sender judges.
         may_be_whole: Whether the last chunk of a message may have been released.
+        has_ended: Whether the worker has said how it ended, or has gone.
+        end: What the worker said then.
     """
 
     def __init__(self, number: int, ask: Ask, *, waits: bool) -> None:
@@ -49,7 +51,8 @@ class Job:
         self.may_be_whole = False
         self._waits = waits
         self._tells_progress = True
-        self._has_ended = False
+        self.has_ended = False
+        self.end: Ended | None = None
         self._answering = anyio.CancelScope()
         self._tally = Tally()
         self._heard: deque[NeedIntent | NeedUploaded | NeedToken | Ended | None] = deque()
@@ -65,7 +68,7 @@ class Job:
         elif isinstance(message, NeedUploaded):
             self._tally.reference_url = message.uploaded.reference_url
         elif not isinstance(message, NeedToken):
-            self._has_ended = True
+            self.has_ended, self.end = True, message
             self._answering.cancel()
         if self._waits or not isinstance(message, NeedIntent | NeedUploaded):
             self._heard.append(message)
@@ -84,7 +87,7 @@ class Job:
     def answering(self, late_at: float) -> Generator[None]:
         """Answer the worker in the block; it is left when the send has ended, and at `late_at`."""
         with anyio.CancelScope(deadline=late_at) as self._answering:
-            if self._has_ended:
+            if self.has_ended:
                 self._answering.cancel()
             yield
 
@@ -94,6 +97,11 @@ class Job:
             self._news = anyio.Event()
             await self._news.wait()
         return self._heard.popleft()
+
+    async def until_ended(self) -> None:
+        """Wait for its end, or the worker's; what else is asked meanwhile stays without an answer."""
+        while not self.has_ended:
+            await self.next()
 
     def allow(self, intent: Intent) -> None:
         """The last chunk may be released."""

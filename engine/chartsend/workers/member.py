@@ -80,6 +80,7 @@ class Member:
         self._share = share
         self._line: Line | None = None
         self._jobs: dict[int, Job] = {}
+        self._given_up: dict[int, asyncio.TimerHandle] = {}
         self._numbers = itertools.count(1)
         self._changed = anyio.Event()
         self._said = Said(self.say)
@@ -147,12 +148,21 @@ class Member:
         return job
 
     def end(self, job: Job) -> None:
-        """Nobody attends to the job any more."""
-        self._jobs.pop(job.number, None)
+        """Nobody attends to the job any more; one that was given up stays until the worker ends it."""
+        if job.number not in self._given_up:
+            self._jobs.pop(job.number, None)
 
     def cancel(self, job: Job) -> None:
         """Let the worker end a job; it says when it has."""
         self.say(Cancel(job.number))
+
+    def give_up(self, job: Job, seconds: float) -> None:
+        """Wait no more for a job to end; the worker is killed unless it ends it within `seconds`."""
+        if seconds <= 0:
+            self.kill()
+        elif not self.is_lost:
+            loop = asyncio.get_running_loop()
+            self._given_up[job.number] = loop.call_later(seconds, self.kill)
 
     def kill(self) -> None:
         """End the worker at once: it does not answer, and on a disk that hangs it may not even die."""
@@ -162,13 +172,7 @@ class Member:
 
     def _hear(self, message: FromWorker) -> None:
         if isinstance(message, NeedIntent | NeedUploaded | NeedToken | Ended | Progressed):
-            job = self._jobs.get(message.number)
-            if job is None:
-                return  # nobody attends to it any more
-            if isinstance(message, Progressed):
-                job.progressed(message.progress)
-            else:
-                job.hear(message)
+            self._hear_of(message)
         elif isinstance(message, Counted):
             self.statistics = message.statistics
         elif isinstance(message, Logged):
@@ -182,6 +186,18 @@ class Member:
             self.is_ready = True
             self._tell()
 
+    def _hear_of(self, message: NeedIntent | NeedUploaded | NeedToken | Ended | Progressed) -> None:
+        job = self._jobs.get(message.number)
+        if job is None:
+            return  # nobody attends to it any more
+        if isinstance(message, Progressed):
+            job.progressed(message.progress)
+            return
+        job.hear(message)
+        if isinstance(message, Ended) and job.number in self._given_up:
+            self._given_up.pop(job.number).cancel()
+            self.end(job)
+
     def _lost(self) -> None:
         self.is_ready, self.is_lost = False, True
         if not self._is_closing:
@@ -190,6 +206,9 @@ class Member:
             self.statistics = replace(self.statistics, parked_calls=0, waiting_for=())
         for job in self._jobs.values():
             job.hear(None)
+        for number in list(self._given_up):
+            self._given_up.pop(number).cancel()
+            self._jobs.pop(number)
         self._tell()
 
     def _tell(self) -> None:
@@ -199,6 +218,8 @@ class Member:
     async def aclose(self) -> None:
         """Let the worker go; kill it when it does not."""
         self._is_closing = True
+        if self._given_up:
+            self.kill()  # it does not answer
         if self._line is not None:
             self._line.close()
         await close_within(

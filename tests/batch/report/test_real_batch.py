@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from chartsend import BatchOptions, Engine, Settings
-from chartsend.batch.asking import EARLY, UNCLEAR, UNTOLD, Asker
+from chartsend import BatchOptions, Document, Engine, Patient, Settings
+from chartsend.batch.asking import EARLY, UNCLEAR, UNPROVED, UNTOLD, Asker
 from chartsend.batch.batch import Batch
 from chartsend.batch.manifest.reading import Manifest
 from chartsend.batch.naming import sender_of
@@ -73,7 +73,7 @@ class Job:
                         engine,
                         settings,
                         manifest,
-                        reader.keyed,
+                        ledger,
                         to=sender_of(reader.facts()).to,
                         least_age_s=least_age_s,
                     )
@@ -225,6 +225,24 @@ async def test_what_the_destination_does_not_have_is_queued_once_it_is_old_enoug
 
     assert set(job.messages().values()) == {1}
     assert read_report(job.ledger).rows.done == 2
+
+
+async def test_an_earlier_document_of_the_same_id_is_not_the_message_that_was_lost(job):
+    path = job.manifest.with_name("f1.pdf")
+    job.add(1)
+    async with Engine(job.settings) as engine:
+        earlier = Document.from_path(
+            str(path), document_id="D-1", type="Consent Form", patient=Patient.identified("1", "MR")
+        )
+        await engine.send(earlier, to=job.sandbox.info.destination)
+    path.write_bytes(b"%PDF-1.4 corrected")
+    job.sandbox.fault(on="message", do="close", at_byte=None)
+    await job.run()
+
+    resolved = await job.ask()
+
+    assert (resolved.sent, resolved.queued, resolved.left) == (0, 0, {UNPROVED: 1})
+    assert job.messages() == {"D-1": 1}
 
 
 async def test_a_destination_that_cannot_be_asked_leaves_the_row_in_doubt(job):

@@ -152,10 +152,35 @@ async def test_rows_that_a_killed_run_left_are_listed_like_the_others(made, comm
     assert "the run ended before the answer to a whole message was known [outcome_unknown]" in done.out
     assert (row["state"], row["status"], row["step"]) == ("in_doubt", "in_doubt", "referencing")
     assert (row["sent_at"], row["settled_at"], row["decided_by"]) == (AT_MS / 1000, None, None)
-    decided = command("batch", "resolve", made.manifest, "--all", "--sent")
+    decided = command("batch", "resolve", made.manifest, "--row", 1, "--sent")
     assert decided.code == 0
     assert "1 row is done." in decided.err
     assert made.states() == {"done": 1, "queued": 1}
+
+
+@pytest.mark.parametrize(("action", "state"), [("--sent", "done"), ("--resend", "queued")])
+async def test_all_rows_are_not_decided_before_those_of_a_killed_run_were_listed(
+    made, holder, command, action, state
+):
+    await made.add(3).plan()
+    await made.settle(receipt(1, "in_doubt"))
+    await made.leave_behind(2)
+    run = holder(made.ledger)
+    shown = command("batch", "resolve", made.manifest, "--json").lines
+    run.kill()
+    run.wait(30)
+
+    first = command("batch", "resolve", made.manifest, "--all", action)
+
+    assert [row["row"] for row in shown] == [1]
+    assert first.code == 3
+    assert first.out.count("in doubt, ") == 2
+    assert "nothing was decided" in first.err
+    assert made.states() == {"in_doubt": 2, "queued": 1}
+    second = command("batch", "resolve", made.manifest, "--all", action)
+    assert second.code == 0
+    assert made.states().get("in_doubt") is None
+    assert made.states()[state] >= 2
 
 
 async def test_rows_of_a_run_that_goes_on_are_not_in_doubt(made, holder, command):

@@ -1,13 +1,14 @@
 """What one call of `batch resolve` does, from its options to its exit code.
 
-The one rule: a list is read without a lock, a decision is made with it.
+The one rule: a list is read without a lock, a decision is made with it; and what a killed run left is
+listed before anybody decides about all rows.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import anyio
 import msgspec
@@ -34,6 +35,26 @@ if TYPE_CHECKING:
     from .looking import Place
 
 Action = Literal["sent", "resend", "verify"]
+
+
+class Unseen(NamedTuple):
+    """Why nothing was decided about all rows.
+
+    Attributes:
+        rows: How many a run was killed with, and that are in doubt since this moment.
+    """
+
+    rows: int
+
+    @property
+    def notice(self) -> str:
+        """What to do now."""
+        rows = f"{counted(self.rows, 'row')} {verb(self.rows, 'was', 'were')}"
+        return (
+            f"A run was killed while {rows} under way,"
+            " and maybe nobody has looked since: nothing was decided. All rows in doubt are listed; give"
+            " the same command again to decide about them, or name some with --row."
+        )
 
 
 class Resolving:
@@ -75,7 +96,11 @@ class Resolving:
             LedgerError: The ledger cannot be used.
             TransferError: The credentials were refused.
         """
-        resolved, left = anyio.run(self._decide, action, rows)
+        decided = anyio.run(self._decide, action, rows)
+        if isinstance(decided, Unseen):
+            say(decided.notice)
+            return self.show(as_json=as_json)
+        resolved, left = decided
         if as_json:
             with Writer() as out:
                 out.write(msgspec.json.encode(resolved).decode())
@@ -83,23 +108,26 @@ class Resolving:
             say(line)
         return IN_DOUBT if left else ACCEPTED
 
-    async def _decide(self, action: Action, rows: Sequence[int] | None) -> tuple[Resolved, int]:
+    async def _decide(self, action: Action, rows: Sequence[int] | None) -> tuple[Resolved, int] | Unseen:
         place = self._place
         async with contextlib.AsyncExitStack() as stack:
             ledger = await SqliteLedger.open(place.ledger, create=False)
             stack.push_async_callback(ledger.aclose)
             reader = stack.enter_context(contextlib.closing(SqliteReader.open(place.ledger)))
             resolver = Resolver(ledger, reader, rows)
-            await resolver.recover()
+            cut_off = (await resolver.recover()).in_doubt
+            if cut_off and rows is None and action != "verify":
+                # If it was killed after somebody listed, these were not on that list.
+                return Unseen(cut_off)
             if action == "sent":
                 resolved = await resolver.mark_sent()
             elif action == "resend":
                 resolved = await resolver.send_again()
             else:
-                resolved = await self._ask(resolver, reader)
+                resolved = await self._ask(resolver, ledger, reader)
             return resolved, reader.counts().get(State.IN_DOUBT, 0)
 
-    async def _ask(self, resolver: Resolver, reader: SqliteReader) -> Resolved:
+    async def _ask(self, resolver: Resolver, ledger: SqliteLedger, reader: SqliteReader) -> Resolved:
         from ...batch.asking import Asker  # noqa: PLC0415
         from ...engine import Engine  # noqa: PLC0415
 
@@ -116,7 +144,7 @@ class Resolving:
                     engine,
                     settings,
                     manifest,
-                    reader.keyed,
+                    ledger,
                     to=None if sender is None else sender.to,
                 )
                 return await resolver.ask(asker)

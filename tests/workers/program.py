@@ -1,4 +1,4 @@
-"""An engine with workers, run as a program: `job.py PROFILE WORKERS HOW FILE...`.
+"""An engine with workers, run as a program: `program.py PROFILE WORKERS HOW FILE...`.
 
 It prints one JSON line when workers are ready (their process ids), and one for each send that ends.
 `HOW` is `drain` (a signal is noted; what is under way ends), `go on` (nothing handles it), or `forget`

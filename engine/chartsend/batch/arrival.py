@@ -1,0 +1,115 @@
+"""What the answer about a row in doubt proves: that its message arrived, or only that its id is there.
+
+The one rule: a row is `done` by a query only when the document that was found cannot be an earlier one:
+a corrected file goes under the id of the one before, and nobody may be told that it arrived by that.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..aio import Lane, Shared
+from ..errors import InsecureConfigError, LedgerError
+from ..redox.search import Presence
+from ..redox.traces import SentMessage, Tie, tie
+from .sqlite import failures, keys, listed_ledgers, place as places
+from .sqlite.earlier import READING, Earlier
+
+if TYPE_CHECKING:
+    from ..document import Receipt
+    from ..redox.search import Finding
+    from .checking import Wanted
+    from .ledger import Ledger
+    from .row import Claimed, RowReceipt
+
+
+def sent_now(claimed: Claimed, wanted: Wanted, receipt: Receipt, *, from_ms: int) -> SentMessage:
+    """The message of a row that has just been given up waiting for.
+
+    Args:
+        claimed: As it was before its send; it has the message's time only when that was repeated.
+        wanted: What it asks for.
+        receipt: What the engine knows of the send.
+        from_ms: Before which no message of this run was made, Unix milliseconds.
+    """
+    until = dt.datetime.now(dt.UTC)
+    at = _moment(claimed.message_ms)
+    return SentMessage(
+        since=at or _moment(max(from_ms, claimed.first_tried_ms)),
+        until=at or until,
+        shows_time=wanted.document.documented_at is None,
+        reference_url=receipt.reference_url,
+        size_bytes=receipt.bytes,
+        sha256=receipt.sha256,
+    )
+
+
+def sent_then(claimed: Claimed, wanted: Wanted, receipt: RowReceipt | None) -> SentMessage:
+    """The message of a row in doubt, as the ledger knows it."""
+    at = _moment(claimed.message_ms)
+    return SentMessage(
+        since=at,
+        until=at,
+        shows_time=wanted.document.documented_at is None,
+        reference_url=claimed.reference_url,
+        size_bytes=None if receipt is None else receipt.size_bytes,
+        sha256=None if claimed.sha256 is None else claimed.sha256.hex(),
+    )
+
+
+async def proved(finding: Finding, sent: SentMessage, claimed: Claimed, ledger: Ledger) -> Presence:
+    """What a finding says of a row: `FOUND` only if its own message brought the document.
+
+    Where a destination shows nothing that tells, the id is enough, unless another ledger of this
+    user has sent it too, or cannot say. What was sent without a ledger is not known here.
+
+    Args:
+        finding: What the destination said.
+        sent: What was sent.
+        claimed: The row.
+        ledger: Its ledger.
+    """
+    if finding.presence is not Presence.FOUND:
+        return finding.presence
+    tied = tie(finding.traces, sent)
+    if tied is Tie.OURS:
+        return Presence.FOUND
+    if tied is Tie.OTHERS or await _is_sent_elsewhere(claimed.identity, ledger):
+        return Presence.UNCLEAR
+    return Presence.FOUND
+
+
+async def _is_sent_elsewhere(identity: bytes, ledger: Ledger) -> bool:
+    """Whether another ledger of this user has sent a document, or may have; True if one cannot say."""
+    lane, shared = Lane(threads=1, name="chartsend-arrival"), Shared(lambda: None)
+    try:
+        for each in await lane.run(shared, lambda: list(listed_ledgers())):
+            # None: our own, or one with another key, where no identity is the same.
+            if not each.is_there or await ledger.sent_so_far(str(each.directory)) is None:
+                continue
+            if await lane.run(shared, _has_sent, each.directory, identity):
+                return True
+    except (LedgerError, InsecureConfigError):
+        return True
+    finally:
+        shared.let_go()
+        await lane.aclose()
+    return False
+
+
+def _has_sent(directory: Path, identity: bytes) -> bool:
+    with failures.told(READING):
+        key = keys.read_key(places.find(directory).key)
+    earlier = Earlier.open(str(directory), key=key, ours=Path())
+    if earlier is None:
+        return False
+    with closing(earlier):
+        return bool(earlier.sent([identity]))
+
+
+def _moment(unix_ms: int | None) -> dt.datetime | None:
+    """A time of the ledger, which has 0 where there was none."""
+    return dt.datetime.fromtimestamp(unix_ms / 1000, dt.UTC) if unix_ms else None
