@@ -81,7 +81,7 @@ def drop_a_result() -> None:
     """An outcome is reported, and not kept."""
 
     async def result(self: Any, row: str | None, receipt: Any) -> None:
-        self._settled.add(int(row or 0))
+        self._may_be_applied.add(int(row or 0))
 
     LedgerJournal.result = result  # type: ignore[assignment]
 

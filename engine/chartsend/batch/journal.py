@@ -47,8 +47,7 @@ class LedgerJournal:
         self._owner = owner
         self._begun: dict[int, Claimed] = {}
         self._sha256: dict[int, bytes | None] = {}
-        self._intended: set[int] = set()
-        self._settled: set[int] = set()
+        self._may_be_applied: set[int] = set()
 
     def begin(self, claimed: Claimed) -> None:
         """A row is about to be sent; pair with `end`."""
@@ -58,20 +57,19 @@ class LedgerJournal:
         """Nothing more will be told of a row."""
         self._begun.pop(row, None)
         self._sha256.pop(row, None)
-        self._intended.discard(row)
-        self._settled.discard(row)
+        self._may_be_applied.discard(row)
 
     def can_give_back(self, row: int) -> bool:
         """Whether the row is ours, and provably not applied.
 
-        A message that was allowed to become whole may be in the chart until its outcome is told: of
-        what was never told the next run makes a doubt.
+        A message that was allowed to become whole may be in the chart, unless it was told that it is
+        not: of one whose outcome was never told the next run makes a doubt.
         """
-        return row not in self._settled and row not in self._intended
+        return row not in self._may_be_applied
 
     def not_applied(self, row: str | None) -> None:
         """See `ports.NotAppliedJournal`."""
-        self._intended.discard(int(row or 0))
+        self._may_be_applied.discard(int(row or 0))
 
     async def intent(self, intent: Intent) -> None:
         """See `ports.Journal`.
@@ -83,7 +81,7 @@ class LedgerJournal:
         row = int(intent.row or 0)
         claimed = self._begun[row]
         attempts = claimed.attempts + intent.attempt
-        self._intended.discard(row)  # a message before this was refused, or this were no new attempt
+        self._may_be_applied.discard(row)  # refused, or this were no new attempt
         sha256 = None if intent.sha256 is None else bytes.fromhex(intent.sha256)
         if intent.step == "upload":
             self._sha256[row] = sha256
@@ -99,7 +97,7 @@ class LedgerJournal:
             message_hash=self._ledger.keyed(b"message", message, size_bytes=HASH_BYTES),
             message_ms=0 if at is None else round(at.timestamp() * 1000),
         )
-        self._intended.add(row)
+        self._may_be_applied.add(row)
 
     async def uploaded(self, uploaded: Uploaded) -> None:
         """See `ports.Journal`."""
@@ -117,10 +115,10 @@ class LedgerJournal:
         """See `ports.Journal`. Accepted and in doubt are facts; a failure is `run.py`'s to judge."""
         number = int(row or 0)
         if receipt.status == "failed":
-            self._intended.discard(number)
+            self._may_be_applied.discard(number)
             return
         await self._ledger.settle(self.receipt(self._begun[number], receipt), self._owner)
-        self._settled.add(number)
+        self._may_be_applied.add(number)
 
     def receipt(self, claimed: Claimed, receipt: Receipt) -> RowReceipt:
         """An engine's receipt as the ledger keeps it: without names and ids of documents."""
