@@ -20,6 +20,7 @@ from ..errors import (
     TlsError,
     TransferError,
 )
+from ..transport.verdicts import FORBIDDEN_IN_A_ROW
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -29,8 +30,6 @@ SHARE: Final = 0.2
 """So much of the last 200 rows failing with one code is no accident."""
 FIRST_ROWS: Final = 20
 """As is every single one of the first 20."""
-FORBIDDEN_IN_A_ROW: Final = 5
-"""403 may concern one document; so many one after another concern them all."""
 SCHEDULED_IN_A_ROW: Final = 10
 """So many rows in a row that could not be sent for now: the server is in trouble, whatever it says."""
 TROUBLE_S: Final = 15.0

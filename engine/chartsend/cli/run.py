@@ -19,6 +19,7 @@ import anyio
 from ..engine import Engine
 from ..errors import TransferError
 from ..ports import NoJournal
+from ..transport.verdicts import FORBIDDEN_IN_A_ROW
 from .exits import INTERRUPTED, TERMINATED, USAGE, of_code, stops_the_run
 from .progress import TICK_S, Flow, Ticker, say
 from .show import say_unwritten
@@ -42,8 +43,6 @@ TELL_S: Final = 1.0
 """How long the last receipts may take to be shown: less, so that there is time to name the others."""
 ASKING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that ask for an end; a terminal that closes sends the last one."""
-FORBIDDEN_IN_A_ROW: Final = 5
-"""403 may concern one document; so many one after another concern them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,8 @@ _NEVER = (_GIVE_UP, _GIVE_UP, _GIVE_UP)
 _SAFE = (_RETRY, _RETRY, _RETRY)
 _UNLESS_WHOLE = (_RETRY, _DOUBT, _RETRY)
 
+FORBIDDEN_IN_A_ROW: Final = 5
+"""403 may concern one document; so many one after another concern them all."""
 RULES: Final[tuple[Rule, ...]] = (
     _rule(300, 399, UnexpectedRedirectError, _NEVER, "redirects are never followed; check api_url"),
     _rule(400, 400, InvalidError, _NEVER, "correct the description and send again"),
