@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .aio import Deadline
 from .document import Document, Receipt
@@ -26,16 +26,20 @@ if TYPE_CHECKING:
         AsyncGenerator,
         AsyncIterable,
         AsyncIterator,
+        Awaitable,
         Callable,
         Iterable,
     )
-    from typing import Literal, Self
+    from typing import Any, Literal, Self
 
     from .document import Api, Model
     from .ports import Journal, Priority, Progress
     from .redox.search import Finding, Presence
     from .send import Ask, Earlier, Plan
+    from .send.finding import Finder
     from .settings import Settings
+
+_Answer = TypeVar("_Answer")
 
 __all__ = ["DEADLINE_S", "Engine", "Statistics"]
 
@@ -298,11 +302,11 @@ class Engine:
             TransferError: No answer for now (verdict RETRY), or the credentials were refused.
             RuntimeError: As for `send`.
         """
-        opened = self._opened()
-        asking = Asking.of(self._settings, to=to, api=api, method=None, model=model, note_text=None)
-        ask = asking.ask(Document(document_id=document_id), deadline=Deadline.after(deadline_s))
-        async with opened.pool.slot(ask.deadline):
-            return await opened.parts.finder.find(ask)
+        return await self._asked(
+            lambda finder, ask: finder.find(ask),
+            Document(document_id=document_id),
+            to=to, api=api, model=model, deadline_s=deadline_s,
+        )  # fmt: skip
 
     async def trace(
         self,
@@ -326,11 +330,26 @@ class Engine:
             TransferError: As for `find`.
             RuntimeError: As for `send`.
         """
+        return await self._asked(
+            lambda finder, ask: finder.trace(ask),
+            Document(document_id=document_id),
+            to=to, api=api, model=model, deadline_s=deadline_s,
+        )  # fmt: skip
+
+    async def _asked(
+        self,
+        question: Callable[[Finder, Ask], Awaitable[_Answer]],
+        document: Document,
+        *,
+        deadline_s: float | None,
+        **options: Any,
+    ) -> _Answer:
+        """Ask a destination about a document, in a slot."""
         opened = self._opened()
-        asking = Asking.of(self._settings, to=to, api=api, method=None, model=model, note_text=None)
-        ask = asking.ask(Document(document_id=document_id), deadline=Deadline.after(deadline_s))
+        asking = Asking.of(self._settings, method=None, note_text=None, **options)
+        ask = asking.ask(document, deadline=Deadline.after(deadline_s))
         async with opened.pool.slot(ask.deadline):
-            return await opened.parts.finder.trace(ask)
+            return await question(opened.parts.finder, ask)
 
     def statistics(self) -> Statistics:
         """What the engine did and does now.

@@ -15,7 +15,8 @@ from ..aio import Lane, Shared
 from ..errors import InsecureConfigError, LedgerError
 from ..redox.search import Presence
 from ..redox.traces import SentMessage, Tie, tie
-from .sqlite import failures, keys, listed_ledgers, place as places
+from .earlier import EarlierLedgers
+from .sqlite import failures, keys, place as places
 from .sqlite.earlier import READING, Earlier
 
 if TYPE_CHECKING:
@@ -86,10 +87,7 @@ async def _is_sent_elsewhere(identity: bytes, ledger: Ledger) -> bool:
     """Whether another ledger of this user has sent a document, or may have; True if one cannot say."""
     lane, shared = Lane(threads=1, name="chartsend-arrival"), Shared(lambda: None)
     try:
-        for each in await lane.run(shared, lambda: list(listed_ledgers())):
-            # None: our own, or one with another key, where no identity is the same.
-            if not each.is_there or await ledger.sent_so_far(str(each.directory)) is None:
-                continue
+        for each in await EarlierLedgers(ledger, lane=lane).look():
             if await lane.run(shared, _has_sent, each.directory, identity):
                 return True
     except (LedgerError, InsecureConfigError):
