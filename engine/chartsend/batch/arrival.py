@@ -7,17 +7,13 @@ a corrected file goes under the id of the one before, and nobody may be told tha
 from __future__ import annotations
 
 import datetime as dt
-from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..aio import Lane, Shared
+from ..aio import Lane
 from ..errors import InsecureConfigError, LedgerError
 from ..redox.search import Presence
 from ..redox.traces import SentMessage, Tie, tie
 from .earlier import EarlierLedgers
-from .sqlite import failures, keys, place as places
-from .sqlite.earlier import READING, Earlier
 
 if TYPE_CHECKING:
     from ..document import Receipt
@@ -85,27 +81,13 @@ async def proved(finding: Finding, sent: SentMessage, claimed: Claimed, ledger: 
 
 async def _is_sent_elsewhere(identity: bytes, ledger: Ledger) -> bool:
     """Whether another ledger of this user has sent a document, or may have; True if one cannot say."""
-    lane, shared = Lane(threads=1, name="chartsend-arrival"), Shared(lambda: None)
+    lane = Lane(threads=1, name="chartsend-arrival")
     try:
-        for each in await EarlierLedgers(ledger, lane=lane).look():
-            if await lane.run(shared, _has_sent, each.directory, identity):
-                return True
+        return await EarlierLedgers(ledger, lane=lane).have_sent(identity)
     except (LedgerError, InsecureConfigError):
         return True
     finally:
-        shared.let_go()
         await lane.aclose()
-    return False
-
-
-def _has_sent(directory: Path, identity: bytes) -> bool:
-    with failures.told(READING):
-        key = keys.read_key(places.find(directory).key)
-    earlier = Earlier.open(str(directory), key=key, ours=Path())
-    if earlier is None:
-        return False
-    with closing(earlier):
-        return bool(earlier.sent([identity]))
 
 
 def _moment(unix_ms: int | None) -> dt.datetime | None:

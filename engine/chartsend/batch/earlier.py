@@ -80,6 +80,18 @@ class EarlierLedgers:
         alias = self._ledger.keyed(b"ledger", place, size_bytes=_NAME_BYTES).hex()
         return Earlier(listed.directory, name, alias, mark)
 
+    async def have_sent(self, identity: bytes) -> bool:
+        """Whether one of them has sent the document with an identity, or may have sent it.
+
+        Raises:
+            LedgerError: The list, or one of them, cannot be read.
+            InsecureConfigError: Somebody else could have changed one of them.
+        """
+        for each in await self.look():
+            if await self._ledger.is_sent_by(str(each.directory), identity, name=each.name):
+                return True
+        return False
+
     async def reject_sent(self, earlier: Sequence[Earlier]) -> int:
         """Reject the rows that these have sent, or may have sent; how many.
 

@@ -82,6 +82,14 @@ class Ledger(Protocol):
         """
         ...
 
+    async def is_sent_by(self, earlier: str, identity: bytes, *, name: str = ...) -> bool:
+        """Whether another ledger has sent the document with an identity, or may have sent it.
+
+        Arguments and errors as for `reject_already_sent`. A ledger with another key has not, since
+        nothing has this identity there; this one says nothing of itself.
+        """
+        ...
+
     async def reject_already_sent(self, earlier: str, *, name: str = ...) -> int:
         """Make rows `REJECTED` that another ledger has sent, or may have sent; how many.
 

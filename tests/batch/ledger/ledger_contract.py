@@ -266,6 +266,19 @@ class PlanningContract:
         await earlier.settle(receipt(1), US)
         assert await ledger.sent_so_far(where) != after
 
+    @pytest.mark.parametrize(
+        ("state", "is_sent"),
+        [(State.QUEUED, False), (State.UPLOADED, False), (State.IN_DOUBT, True), (State.DONE, True)],
+    )
+    async def test_one_document_is_asked_about_in_another_ledger(self, store, state, is_sent):
+        ledger, where = await store.open(), store.where("earlier")
+        earlier = await store.open("earlier")
+        await plan_rows(earlier, 2)
+        await bring_to(earlier, 1, state)
+        assert await ledger.is_sent_by(where, planned(1).identity) is is_sent
+        assert not await ledger.is_sent_by(where, planned(2).identity)
+        assert not await earlier.is_sent_by(where, planned(1).identity), "it says nothing of itself"
+
     async def test_a_ledger_does_not_reject_what_it_sent_itself(self, store):
         ledger = await store.open()
         await plan_rows(ledger, 1)

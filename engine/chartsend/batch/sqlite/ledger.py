@@ -108,6 +108,14 @@ class SqliteLedger:
             with others.told_of(name):
                 return await asking.lane.run(asking.shared, asking.opened.so_far)
 
+    async def is_sent_by(self, earlier: str, identity: bytes, *, name: str = EARLIER) -> bool:
+        """Whether another ledger has sent a document, or may have."""
+        async with self._asking(earlier, name) as asking:
+            if asking is None:
+                return False
+            with others.told_of(name):
+                return bool(await asking.lane.run(asking.shared, asking.opened.sent, [identity]))
+
     async def reject_already_sent(self, earlier: str, *, name: str = EARLIER) -> int:
         """Reject rows that another ledger has sent, or may have sent."""
         await self._writer.do(plans.make_index)
