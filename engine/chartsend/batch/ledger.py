@@ -185,8 +185,11 @@ class Ledger(Protocol):
         """To `DONE`, `FAILED` or `IN_DOUBT`, by the receipt's status; the receipt joins the chain.
 
         From any pending state that the owner has. The row's own count of orphans is added to the
-        receipt's, and `maybe_duplicate` is at least the row's. What work left behind is forgotten,
-        except for rows in doubt, and for failed ones that have `maybe_duplicate`.
+        receipt's, with one more when a row fails whose file was accepted and that has no
+        `maybe_duplicate`: nothing refers to that file. `maybe_duplicate` is at least the row's.
+
+        What work left behind is forgotten, except for rows in doubt, and for failed ones that have
+        `maybe_duplicate`.
         """
         ...
 

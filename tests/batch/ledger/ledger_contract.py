@@ -327,8 +327,11 @@ class RunningContract:
         reader = store.read()
         expected = {"accepted": State.DONE, "failed": State.FAILED, "in_doubt": State.IN_DOUBT}[status]
         assert counted(reader) == {expected: 1}
-        assert [one for _, one in reader.receipts()] == [receipt(1, status)]
-        assert [(one.row, said) for one, said in reader.settled()] == [(1, receipt(1, status))]
+        orphans = int(status == "failed" and state is State.UPLOADED)  # nothing will refer to its file
+        said = receipt(1, status, orphans=orphans)
+        assert [one for _, one in reader.receipts()] == [said]
+        assert [(one.row, last) for one, last in reader.settled()] == [(1, said)]
+        assert reader.totals()["orphans"] == orphans
         with pytest.raises(LostRowError):
             await ledger.settle(receipt(1), US)
         assert await ledger.claim(US, 10, 10**15) == []
@@ -377,6 +380,26 @@ class RunningContract:
         ((_, said),) = store.read().receipts()
         assert said.orphans == 3 + orphans
         assert store.read().totals()["orphans"] == 3 + orphans
+
+    async def test_the_file_of_a_message_that_was_refused_is_an_orphan(self, store):
+        ledger = await store.open()
+        await plan_rows(ledger, 1)
+        await claim_row(ledger, 1)
+        await upload(ledger, 1)
+        await refer(ledger, 1)
+        await ledger.settle(receipt(1, "failed"), US)
+        assert store.read().totals()["orphans"] == 1
+
+    async def test_the_file_of_a_row_that_may_be_in_the_chart_is_none(self, store):
+        ledger = await store.open()
+        await plan_rows(ledger, 1)
+        await claim_row(ledger, 1)
+        await upload(ledger, 1)
+        await refer(ledger, 1)
+        await ledger.settle(receipt(1, status="in_doubt"), US)
+        await ledger.send_again(1, US, now_ms=1)
+        await ledger.settle(receipt(1, status="failed"), US)
+        assert store.read().totals()["orphans"] == 0
 
     @pytest.mark.parametrize("state", OWNED)
     async def test_a_released_row_goes_on_where_it_was(self, store, state):

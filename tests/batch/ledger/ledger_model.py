@@ -180,6 +180,8 @@ class Model:
 
     def settle(self, receipt: RowReceipt, owner: str) -> None:
         row = self._owned(receipt.row, owner)
+        if receipt.status == "failed" and row.reference_url and not row.maybe_duplicate:
+            self._orphan(row)
         self.orphans += receipt.orphans
         self._end(
             change(

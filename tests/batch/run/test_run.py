@@ -207,6 +207,14 @@ async def test_an_uploaded_file_is_not_uploaded_again_when_its_message_waits(job
     assert job.messages() == {"D-1": 1, "D-2": 1, "D-3": 1}
 
 
+async def test_an_upload_whose_message_is_refused_is_one_that_nothing_refers_to(job):
+    job.add(1, size_bytes=UPLOAD)
+    job.sandbox.fault(on="message", do="status", status=422, when="after")
+    ended = await job.run()
+    assert (ended[1].status, job.uploads()) == ("failed", 1)
+    assert job.totals()["orphans"] == 1
+
+
 async def test_an_uploaded_file_that_changed_on_disk_is_uploaded_again(job, monkeypatch):
     monkeypatch.setattr(schedule, "STEPS_S", (0.2,))
     job.add(1, size_bytes=UPLOAD)

@@ -94,9 +94,10 @@ def referencing(  # noqa: PLR0913  # as the port
 def settle(store: Store, receipt: RowReceipt, owner: str) -> None:
     """The outcome of a row."""
     found, work = _owned(store, receipt.row, owner, PENDING)
+    has_failed = receipt.status == "failed" and not work.maybe_duplicate
     receipt = msgspec.structs.replace(
         receipt,
-        orphans=receipt.orphans + work.orphans,
+        orphans=receipt.orphans + work.orphans + (has_failed and work.reference_url is not None),
         maybe_duplicate=max(receipt.maybe_duplicate, work.maybe_duplicate),
     )
     end(store, found, receipt)
