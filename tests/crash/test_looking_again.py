@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(300)
 ROWS = 20
 SLOTS = 4
 REFUSED = (4, 8, 14)
-"""Embedded ones: the upload of a row that fails afterwards is not counted as an orphan."""
+"""Embedded ones: orphans from before a row was planned again stand in its earlier receipts only."""
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ AT = dt.datetime(2026, 7, 2, 14, 5, 11, 250_000, dt.UTC)
 CONTENT = b"%PDF-1.4 corrected"
 URL = "https://api.redoxengine.com/fhir/R4/redox/Development/Binary/b-2"
 SENT = SentMessage(
-    since=AT,
-    until=AT,
+    at=AT,
     reference_url=URL,
     size_bytes=len(CONTENT),
     sha256=hashlib.sha256(CONTENT).hexdigest(),
@@ -108,14 +107,6 @@ def test_the_time_of_a_document_is_not_the_time_of_its_message():
     for date in (TIME, DAY_BEFORE):
         assert tied(reference(date=date), sent=sent) is UNTOLD
     assert tied(reference(date=TIME, meta={"lastUpdated": DAY_BEFORE}), sent=sent) is OTHERS
-
-
-def test_a_time_that_is_known_between_two_is_looked_for_there():
-    sent = SENT._replace(since=AT - dt.timedelta(seconds=9))
-    assert tied(reference(date=TIME), sent=sent) is OURS
-    assert tied(reference(date="2026-07-02T14:05:03Z"), sent=sent) is OURS
-    assert tied(reference(date=DAY_BEFORE), sent=sent) is OTHERS
-    assert tied(reference(date="2026-07-02T14:05:12Z"), sent=sent) is UNTOLD
 
 
 def test_of_a_message_of_which_nothing_is_known_nothing_is_told():

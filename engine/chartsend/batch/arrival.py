@@ -23,20 +23,16 @@ if TYPE_CHECKING:
     from .row import Claimed, RowReceipt
 
 
-def sent_now(claimed: Claimed, wanted: Wanted, receipt: Receipt, *, from_ms: int) -> SentMessage:
+def sent_now(claimed: Claimed, wanted: Wanted, receipt: Receipt) -> SentMessage:
     """The message of a row that has just been given up waiting for.
 
     Args:
-        claimed: As it was before its send; it has the message's time only when that was repeated.
+        claimed: The row with the time of that message.
         wanted: What it asks for.
         receipt: What the engine knows of the send.
-        from_ms: Before which no message of this run was made, Unix milliseconds.
     """
-    until = dt.datetime.now(dt.UTC)
-    at = _moment(claimed.message_ms)
     return SentMessage(
-        since=at or _moment(max(from_ms, claimed.first_tried_ms)),
-        until=at or until,
+        at=_moment(claimed.message_ms),
         shows_time=wanted.document.documented_at is None,
         reference_url=receipt.reference_url,
         size_bytes=receipt.bytes,
@@ -46,10 +42,8 @@ def sent_now(claimed: Claimed, wanted: Wanted, receipt: Receipt, *, from_ms: int
 
 def sent_then(claimed: Claimed, wanted: Wanted, receipt: RowReceipt | None) -> SentMessage:
     """The message of a row in doubt, as the ledger knows it."""
-    at = _moment(claimed.message_ms)
     return SentMessage(
-        since=at,
-        until=at,
+        at=_moment(claimed.message_ms),
         shows_time=wanted.document.documented_at is None,
         reference_url=claimed.reference_url,
         size_bytes=None if receipt is None else receipt.size_bytes,

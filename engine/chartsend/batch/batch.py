@@ -70,7 +70,7 @@ class Batch:
         self._shared = Shared(lambda: None)
         self._others = EarlierLedgers(ledger, lane=lane)
         self._recovered = Recovered()
-        self._runners = 0
+        self._runners: list[Runner] = []
         self._checker = Checker(settings, options, ledger.keyed)
 
     @classmethod
@@ -173,7 +173,7 @@ class Batch:
         looks_again = await self._look_again(again)
         plan = f.read_plan(facts)
         if is_planned and not looks_again and plan is not None:
-            return await self._without_sent(plan, f.read_heard(facts))
+            return await self._without_sent(plan, facts)
         is_this_one = is_planned or facts.get(f.SNAPSHOT) == f.snapshot_of(self._manifest.snapshot)
         has_changed = not is_this_one and f.SNAPSHOT in facts
         if has_changed:
@@ -204,14 +204,15 @@ class Batch:
 
     async def _take_over(self) -> None:
         """Free what a killed run had claimed, so that it can be corrected and compared like the rest."""
-        if not self._runners:
+        if not any(each.is_running for each in self._runners):
             found = await self._ledger.take_over(f"plan-{uuid.uuid4().hex}", now_ms())
             self._recovered = self._recovered.plus(found)
 
-    async def _without_sent(self, plan: BatchPlan, heard: Mapping[str, str]) -> BatchPlan:
+    async def _without_sent(self, plan: BatchPlan, facts: Mapping[str, str]) -> BatchPlan:
         """The plan without the rows that other ledgers have sent since it was made."""
         others = [] if self._options.sends_again else await self._others.look()
-        fresh = not_heard(others, heard)
+        await self._tell_of_missing(told=int(facts.get(f.MISSING, "0")))
+        fresh = not_heard(others, f.read_heard(facts))
         if not fresh:
             return plan
         await self._ledger.note({f.PLAN: None})  # killed from here on, its counts are made anew
@@ -224,6 +225,17 @@ class Batch:
             plan = await self._summarised()
         await self._ledger.note({f.PLAN: f.packed(plan), f.HEARD: f.packed(marks_of(others))})
         return plan
+
+    async def _tell_of_missing(self, *, told: int) -> None:
+        """Say how many ledgers are not there, when those are more than was told before."""
+        missing = 0 if self._options.sends_again else self._others.missing
+        if missing > told:
+            self.news.append(
+                "Ledgers of your list that are not there any more, or not where they were:"
+                f" {missing:,}. What was sent from them is not recognised."
+            )
+        if missing != told:
+            await self._ledger.note({f.MISSING: str(missing)})
 
     async def _summarised(self) -> BatchPlan:
         per_s = requests_per_s(self._settings)
@@ -261,11 +273,7 @@ class Batch:
         others = [] if self._options.sends_again else await self._others.look()
         await self._ledger.reject_duplicates()
         await self._others.reject_sent(others)
-        if self._others.missing:
-            self.news.append(
-                "Ledgers of your list that are not there any more, or not where they were:"
-                f" {self._others.missing:,}. What was sent from them is not recognised."
-            )
+        await self._tell_of_missing(told=0)
         digest = await self._lane.run(self._shared, self._manifest.sha256)
         await self._lane.run(self._shared, self._manifest.check_unchanged)
         plan = await self._summarised()
@@ -309,8 +317,7 @@ class Batch:
         if f.PLAN not in await self._facts():
             raise RuntimeError("the batch is not planned: await batch.plan() first")
         await self._ledger.note({f.STARTED: str(now_ms())})
-        self._runners += 1
-        return Runner(
+        runner = Runner(
             manifest=self._manifest,
             ledger=self._ledger,
             reader=self._reader,
@@ -322,6 +329,8 @@ class Batch:
             recovered=self._recovered,
             workers=workers,
         )
+        self._runners = [*(each for each in self._runners if each.is_running), runner]
+        return runner
 
 
 def requests_per_s(settings: Settings) -> float:

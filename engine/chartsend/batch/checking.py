@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..aio import Deadline
-from ..document import API_OF
+from ..document import API_OF, Receipt, ReceiptError
 from ..errors import ConfigError, EmptyFileError, RowRejectedError, TransferError
 from ..send import Asking
 from ..send.choosing import choose_for, largest_request_bytes
@@ -164,3 +164,20 @@ def _own(row: Row | None, error: ConfigError) -> RowRejectedError:
     if row is None or (row.to is None and row.api is None and row.model is None and row.method is None):
         raise error
     return RowRejectedError(f"to, api, model or method: {error.message}")
+
+
+def refused(error: TransferError, wanted: Wanted | None) -> Receipt:
+    """The receipt of a row for which nothing was begun."""
+    if wanted is not None:
+        return wanted.asking.refused(wanted.document, error)
+    return Receipt(
+        document_id="",
+        source="",
+        bytes=None,
+        sha256=None,
+        api="fhir",
+        method=None,
+        model="document-reference",
+        status="failed",
+        error=ReceiptError(code=error.code, message=error.message),
+    )

@@ -66,8 +66,7 @@ class Doubts:
             for work in works:
                 if work.wanted is not None and not is_over():
                     receipt = receipts[work.claimed.row]
-                    sent_ms = 0 if receipt is None else receipt.at_ms
-                    await unknown.decide_later(work.claimed, work.wanted, sent_ms)
+                    await unknown.decide_later(work.claimed, work.wanted, receipt)
             after = claimed[-1].row
 
     def _in_doubt(self, after: int) -> list[tuple[Claimed, RowReceipt | None]]:

@@ -83,6 +83,8 @@ class EarlierLedgers:
     async def have_sent(self, identity: bytes) -> bool:
         """Whether one of them has sent the document with an identity, or may have sent it.
 
+        One that is on the list and not there may have.
+
         Raises:
             LedgerError: The list, or one of them, cannot be read.
             InsecureConfigError: Somebody else could have changed one of them.
@@ -90,7 +92,7 @@ class EarlierLedgers:
         for each in await self.look():
             if await self._ledger.is_sent_by(str(each.directory), identity, name=each.name):
                 return True
-        return False
+        return self.missing > 0
 
     async def reject_sent(self, earlier: Sequence[Earlier]) -> int:
         """Reject the rows that these have sent, or may have sent; how many.

@@ -36,6 +36,8 @@ HEARD: Final = "heard"
 """How much other ledgers had sent when the rows were compared with theirs (`earlier.py`), as JSON.
 
 Noted with `PLAN`, always: together they say that the plan is right up to there."""
+MISSING: Final = "missing_ledgers"
+"""How many ledgers on the user's list were not there when that was last told."""
 STARTED: Final = "started_ms"
 """When rows were first sent, Unix milliseconds."""
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from ..errors import LedgerError
 from .row import ROUTES, Route, RowReceipt
 
@@ -46,17 +48,36 @@ class LedgerJournal:
         self._ledger = ledger
         self._owner = owner
         self._begun: dict[int, Claimed] = {}
+        self._changed: set[int] = set()
         self._sha256: dict[int, bytes | None] = {}
+        self._uploading: set[int] = set()
         self._may_be_applied: set[int] = set()
 
-    def begin(self, claimed: Claimed) -> None:
-        """A row is about to be sent; pair with `end`."""
+    def begin(self, claimed: Claimed, *, has_changed: bool) -> None:
+        """A row is about to be sent; pair with `end`.
+
+        Args:
+            claimed: The row.
+            has_changed: Whether its file is not the one that was planned.
+        """
         self._begun[claimed.row] = claimed
+        if has_changed:
+            self._changed.add(claimed.row)
+
+    def begun(self, row: int) -> Claimed:
+        """A row that was begun, with the time of its last message, if one was about to become whole."""
+        return self._begun[row]
+
+    def may_have_uploaded(self, row: int) -> bool:
+        """Whether its file may be whole at the server without a reference that is known here."""
+        return row in self._uploading
 
     def end(self, row: int) -> None:
         """Nothing more will be told of a row."""
         self._begun.pop(row, None)
+        self._changed.discard(row)
         self._sha256.pop(row, None)
+        self._uploading.discard(row)
         self._may_be_applied.discard(row)
 
     def can_give_back(self, row: int) -> bool:
@@ -85,30 +106,40 @@ class LedgerJournal:
         sha256 = None if intent.sha256 is None else bytes.fromhex(intent.sha256)
         if intent.step == "upload":
             self._sha256[row] = sha256
+            self._uploading.add(row)
+            if intent.raw_bytes != claimed.size_bytes:
+                self._changed.add(row)
             await self._ledger.uploading(row, self._owner, attempts=attempts)
             return
         message = (intent.message_sha256 or "").encode()
         at = intent.message_at
+        message_ms = 0 if at is None else round(at.timestamp() * 1000)
+        embeds = intent.reference_url is None
+        is_left = embeds and claimed.reference_url is not None  # the upload of before
+        earlier_sha256 = None if is_left else claimed.sha256
         await self._ledger.referencing(
             row,
             self._owner,
             attempts=attempts,
-            sha256=sha256 or self._sha256.get(row) or claimed.sha256,
+            sha256=sha256 or self._sha256.get(row) or earlier_sha256,
             message_hash=self._ledger.keyed(b"message", message, size_bytes=HASH_BYTES),
-            message_ms=0 if at is None else round(at.timestamp() * 1000),
+            message_ms=message_ms,
+            embeds=embeds,
         )
+        self._begun[row] = msgspec.structs.replace(claimed, message_ms=message_ms)
         self._may_be_applied.add(row)
 
     async def uploaded(self, uploaded: Uploaded) -> None:
         """See `ports.Journal`."""
         row = int(uploaded.row or 0)
+        self._uploading.discard(row)
         await self._ledger.uploaded(
             row,
             self._owner,
             reference_url=uploaded.reference_url,
             source_id=uploaded.source_id,
             sha256=self._sha256.get(row),
-            now_ms=now_ms(),
+            now_ms=0 if row in self._changed else now_ms(),
         )
 
     async def result(self, row: str | None, receipt: Receipt) -> None:

@@ -4,7 +4,7 @@ The one rule: every step is a compare-and-set on (row, owner, state), and is dur
 coroutine returns. Whoever lost a row gets `LostRowError` and must stop working on it.
 
 `sqlite/` implements it for one machine. An implementation for many has the same tables and steps;
-`tests/batch/ledger/contract.py` holds both to what stands here.
+`tests/batch/ledger/ledger_contract.py` holds both to what stands here.
 """
 
 from __future__ import annotations
@@ -109,8 +109,9 @@ class Ledger(Protocol):
     # -- running ------------------------------------------------------------------------------
 
     async def take_over(self, owner: str, now_ms: int) -> Recovered:
-        """Make every row that another owner had claimed ours to recover, by `policy.md`'s table.
+        """Make every row that another owner had claimed ours to recover.
 
+        By the table of crashes in `docs/explanation/batches.md`:
         `UPLOADING` becomes `QUEUED` with one more orphan; `REFERENCING` becomes `IN_DOUBT`, with a
         receipt that says so; a claimed `QUEUED`, `UPLOADED` or `RETRY_AT` row loses its owner.
         """
@@ -153,13 +154,22 @@ class Ledger(Protocol):
     ) -> None:
         """`UPLOADING` to `UPLOADED`.
 
+        Args:
+            row: Its number.
+            owner: Whose it is.
+            reference_url: Where the file lies.
+            source_id: The source that may refer to it.
+            sha256: Of its bytes.
+            now_ms: When; 0 for a file that is not the planned one: only the message that follows may
+                refer to it, since the planned one may be put back.
+
         Raises:
             SourceChangedError: As by `referencing`: the row has `maybe_duplicate`, and the file is
                 not the one that was sent. The state stays.
         """
         ...
 
-    async def referencing(
+    async def referencing(  # noqa: PLR0913  # what the next attempt must know
         self,
         row: int,
         owner: str,
@@ -168,11 +178,13 @@ class Ledger(Protocol):
         sha256: bytes | None,
         message_hash: bytes,
         message_ms: int,
+        embeds: bool = False,
     ) -> None:
         """To `REFERENCING`: the durable intent to complete the message.
 
         From `QUEUED`, `UPLOADED`, `REFERENCING` (a further attempt), and `UPLOADING`, which is left
-        this way when an upload's reference was never noted.
+        this way when an upload's reference was never noted. A message that `embeds` its file leaves
+        the upload of before behind, with one more orphan.
 
         Raises:
             SourceChangedError: With verdict `GIVE_UP`. The row has `maybe_duplicate`, and the hash,

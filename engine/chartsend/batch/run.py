@@ -14,12 +14,13 @@ import anyio
 import msgspec
 
 from ..aio import Lane, Shared, finish
-from ..document import Receipt, ReceiptError
+from ..document import Receipt
 from ..engine import Engine
 from ..errors import LedgerError, ManifestError, RowRejectedError, TransferError, Verdict
 from ..pool import Pool
 from ..send import Earlier
 from . import schedule
+from .checking import refused
 from .doubts import Doubts, wait_ms
 from .guard import TROUBLE_S, Canaries, Guard
 from .journal import LedgerJournal, ledger_error_of, now_ms
@@ -109,6 +110,7 @@ class Runner:
         self.statistics: Statistics | None = None
         self.engine: Engine | None = None
         self.recovered = recovered
+        self.is_running = False
         self.unknown: Unknown | None = None
         self.changed_files = 0
 
@@ -159,6 +161,7 @@ class Runner:
                     await self._ledger.count(spending.since(engine.statistics()))
                 return ended
 
+            self.is_running = True
             try:
                 feed = self._feed(slots.slots, unknown)
                 async with slots.many(feed, one, is_over=self._is_over) as ended:
@@ -168,6 +171,7 @@ class Runner:
                 try:
                     await self._give_back_held()
                 finally:  # a cancellation is passed on once the rows are back, and must not skip this
+                    self.is_running = False
                     await finish(NOTE_S, lambda: self._add_last(spending, engine))
 
     async def _add_last(self, spending: Spending, engine: Engine) -> None:
@@ -233,7 +237,7 @@ class Runner:
         """One row, from its claim to its settlement."""
         row = work.claimed.row
         self._held.pop(row, None)
-        self._journal.begin(work.claimed)
+        self._journal.begin(work.claimed, has_changed=work.has_changed)
         self._in_flight += 1
         try:
             return await self._sent(work, engine, unknown)
@@ -270,7 +274,9 @@ class Runner:
                     raise of_ledger  # noqa: B904  # it is the cause already
                 if error.verdict is not Verdict.IN_DOUBT:
                     return await self._not_applied(claimed, wanted, error, turn)
-                decided = await self._decided(claimed, wanted, error, unknown)
+                decided = await self._decided(
+                    claimed, wanted, error, unknown, has_changed=work.has_changed
+                )
                 if isinstance(decided, Receipt):
                     return Settled(claimed.row, decided)
                 claimed = decided
@@ -282,14 +288,20 @@ class Runner:
         return None
 
     async def _decided(
-        self, claimed: Claimed, wanted: Wanted, error: TransferError, unknown: Unknown
+        self,
+        claimed: Claimed,
+        wanted: Wanted,
+        error: TransferError,
+        unknown: Unknown,
+        *,
+        has_changed: bool,
     ) -> Receipt | Claimed:
         """What becomes of a row in doubt; one that is sent again is ours once more."""
         self._guard.ended(error)
-        decided = await unknown.decide(claimed, wanted, error)
+        decided = await unknown.decide(self._journal.begun(claimed.row), wanted, error)
         if not isinstance(decided, Receipt):
             self._journal.end(claimed.row)
-            self._journal.begin(decided)
+            self._journal.begin(decided, has_changed=has_changed)
         return decided
 
     async def _send(
@@ -311,10 +323,11 @@ class Runner:
 
     def _earlier(self, claimed: Claimed) -> Earlier | None:
         """The row's uploaded file, if it can still be referred to."""
-        url = claimed.reference_url
+        url, uploaded_ms = claimed.reference_url, claimed.uploaded_ms
         is_ours = claimed.source_id == self._settings.source_id
-        is_young = now_ms() - (claimed.uploaded_ms or 0) < REFERENCE_LIFE_MS
-        if url is None or not is_ours or not (is_young or claimed.maybe_duplicate):
+        if url is None or not uploaded_ms or not is_ours:
+            return None
+        if now_ms() - uploaded_ms >= REFERENCE_LIFE_MS and not claimed.maybe_duplicate:
             return None
         sha256 = None if claimed.sha256 is None else claimed.sha256.hex()
         return Earlier(reference_url=url, size_bytes=claimed.size_bytes, sha256=sha256)
@@ -347,10 +360,12 @@ class Runner:
     async def _gave_up(self, claimed: Claimed, error: TransferError, wanted: Wanted | None) -> Settled:
         """Settle a row for good. One that was sent before and may be there stays in doubt."""
         known = error.receipt
-        receipt = known if isinstance(known, Receipt) else _refused(error, wanted)
+        receipt = known if isinstance(known, Receipt) else refused(error, wanted)
         if claimed.maybe_duplicate:
             receipt = msgspec.structs.replace(receipt, status="in_doubt")
         settled = self._journal.receipt(claimed, receipt)
+        if error.verdict is Verdict.RETRY and self._journal.may_have_uploaded(claimed.row):
+            settled = msgspec.structs.replace(settled, orphans=1)
         await self._ledger.settle(settled, self._owner)
         self._guard.ended(error)
         return Settled(claimed.row, receipt)
@@ -379,20 +394,3 @@ async def _without_none(ended: AsyncIterator[Settled | None]) -> AsyncIterator[S
 def _attempts_of(error: TransferError) -> int:
     """Requests made by the send that ended so."""
     return error.receipt.attempts if isinstance(error.receipt, Receipt) else 0
-
-
-def _refused(error: TransferError, wanted: Wanted | None) -> Receipt:
-    """The receipt of a row for which nothing was begun."""
-    if wanted is not None:
-        return wanted.asking.refused(wanted.document, error)
-    return Receipt(
-        document_id="",
-        source="",
-        bytes=None,
-        sha256=None,
-        api="fhir",
-        method=None,
-        model="document-reference",
-        status="failed",
-        error=ReceiptError(code=error.code, message=error.message),
-    )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .checking import Wanted
     from .ledger import Ledger
     from .options import OnUnknown
-    from .row import Claimed
+    from .row import Claimed, RowReceipt
 
 MOST_RESENDS: Final = 2
 WAIT_S: Final = 5.0
@@ -66,7 +66,6 @@ class Unknown:
         self._ledger = ledger
         self._owner = owner
         self._draw = draw
-        self._began_ms = now_ms()
         self.ask_again_ms: int | None = None
 
     @property
@@ -82,6 +81,11 @@ class Unknown:
     async def decide(self, claimed: Claimed, wanted: Wanted, error: TransferError) -> Receipt | Claimed:
         """What becomes of a row that is `IN_DOUBT` in the ledger.
 
+        Args:
+            claimed: The row with the time of its message.
+            wanted: What it asks for.
+            error: How its send ended.
+
         Returns:
             Its receipt when it stays in doubt or was found, or the row, claimed, to send again.
         """
@@ -90,7 +94,7 @@ class Unknown:
         if not self._has_a_say(claimed):
             return known
         sent_ms = now_ms()
-        sent = sent_now(claimed, wanted, known, from_ms=self._began_ms)
+        sent = sent_now(claimed, wanted, known)
         await anyio.sleep(1 + (WAIT_S - 1) * self._draw())
         if self._policy == "verify":
             found = await self._find(claimed, wanted, sent, sent_ms)
@@ -102,13 +106,13 @@ class Unknown:
         again = await self._ledger.send_again(claimed.row, self._owner, now_ms=now_ms())
         return known if again is None else again
 
-    async def decide_later(self, claimed: Claimed, wanted: Wanted, sent_ms: int) -> None:
+    async def decide_later(self, claimed: Claimed, wanted: Wanted, receipt: RowReceipt | None) -> None:
         """Decide about a row that was left in doubt; one to send again waits for its claim.
 
         Args:
             claimed: The row; nobody works on it.
             wanted: What it asks for.
-            sent_ms: When its message was given up waiting for, Unix milliseconds.
+            receipt: What put it in doubt, when its message was given up waiting for.
 
         Raises:
             LedgerError: The ledger failed.
@@ -116,7 +120,8 @@ class Unknown:
         if not self._has_a_say(claimed):
             return
         if self._policy == "verify":
-            found = await self._find(claimed, wanted, sent_then(claimed, wanted, None), sent_ms)
+            sent_ms = 0 if receipt is None else receipt.at_ms
+            found = await self._find(claimed, wanted, sent_then(claimed, wanted, receipt), sent_ms)
             if found is Presence.FOUND:
                 await self._ledger.sent(claimed.row, decided_by="query", now_ms=now_ms())
             if found is not Presence.ABSENT or claimed.maybe_duplicate >= MOST_RESENDS:

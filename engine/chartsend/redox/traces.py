@@ -56,16 +56,14 @@ class SentMessage(NamedTuple):
     """A message that may have arrived.
 
     Attributes:
-        since: The earliest time that may stand in it; None when that is not known.
-        until: The latest; the same where its time is known.
+        at: The time that stands in it; None when that is not known.
         shows_time: Whether `DocumentReference.date` has that time, not one that the document came with.
         reference_url: Of its uploaded file.
         size_bytes: Of its file.
         sha256: Of its file, hex.
     """
 
-    since: dt.datetime | None = None
-    until: dt.datetime | None = None
+    at: dt.datetime | None = None
     shows_time: bool = True
     reference_url: str | None = None
     size_bytes: int | None = None
@@ -100,26 +98,20 @@ def tie(traces: Iterable[Trace], sent: SentMessage) -> Tie:
 def _tie(seen: Trace, sent: SentMessage) -> Tie:
     if sent.reference_url is not None and sent.reference_url in seen.urls:
         return Tie.OURS
-    if sent.shows_time and _is_between(seen.date, sent):
+    if sent.shows_time and sent.at is not None and seen.date == sent.at:
         return Tie.OURS
     return Tie.OTHERS if _was_before(seen, sent) or _has_another_file(seen, sent) else Tie.UNTOLD
 
 
-def _is_between(date: dt.datetime | None, sent: SentMessage) -> bool:
-    if date is None or sent.since is None or sent.until is None:
-        return False
-    return sent.since <= date <= sent.until
-
-
 def _was_before(seen: Trace, sent: SentMessage) -> bool:
     """Whether it was there before the message; later times may be of its filing, or of a change."""
-    if sent.since is None:
+    if sent.at is None:
         return False
-    if seen.changed is not None and seen.changed < sent.since - SKEW:
+    if seen.changed is not None and seen.changed < sent.at - SKEW:
         return True
     # A receiver may keep whole seconds only.
     is_dated = sent.shows_time and seen.date is not None
-    return is_dated and seen.date is not None and seen.date < sent.since.replace(microsecond=0)
+    return is_dated and seen.date is not None and seen.date < sent.at.replace(microsecond=0)
 
 
 def _has_another_file(seen: Trace, sent: SentMessage) -> bool:

@@ -390,6 +390,17 @@ class RunningContract:
         await ledger.settle(receipt(1, "failed"), US)
         assert store.read().totals()["orphans"] == 1
 
+    async def test_the_upload_that_an_embedding_message_leaves_behind_is_an_orphan(self, store):
+        ledger = await store.open()
+        await plan_rows(ledger, 1)
+        await claim_row(ledger, 1)
+        await upload(ledger, 1)
+        await refer(ledger, 1, embeds=True)
+        (row,) = store.read().rows()
+        assert (row.orphans, row.reference_url, row.uploaded_ms, row.sha256) == (1, None, None, None)
+        await ledger.settle(receipt(1), US)
+        assert store.read().totals()["orphans"] == 1
+
     async def test_the_file_of_a_row_that_may_be_in_the_chart_is_none(self, store):
         ledger = await store.open()
         await plan_rows(ledger, 1)

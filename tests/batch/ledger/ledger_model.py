@@ -169,12 +169,23 @@ class Model:
         row.uploaded_ms, row.sha256 = now_ms, sha256 or row.sha256
 
     def referencing(
-        self, number: int, owner: str, attempts: int, sha256: bytes | None, message: bytes, now_ms: int
+        self,
+        number: int,
+        owner: str,
+        attempts: int,
+        sha256: bytes | None,
+        message: bytes,
+        now_ms: int,
+        *,
+        embeds: bool = False,
     ) -> None:
         row = self._owned(number, owner)
         self._same_file(row, sha256)
         if row.maybe_duplicate and row.message_hash not in {None, message}:
             raise Refused("source_changed")
+        if embeds and row.reference_url:
+            self._orphan(row)
+            row.reference_url = row.source_id = row.uploaded_ms = row.sha256 = None
         row.state, row.attempts, row.sha256 = State.REFERENCING, attempts, sha256 or row.sha256
         row.message_hash, row.message_ms = message, now_ms
 

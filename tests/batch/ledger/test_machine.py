@@ -175,9 +175,18 @@ class LedgerMachine(RuleBasedStateMachine):
                     row, owner, reference_url="https://x", source_id="src", sha256=file, now_ms=at
                 )
             case "referencing":
-                expected = partial(self.model.referencing, row, owner, at, file, message, at)
+                embeds = bool(at % 2)
+                expected = partial(
+                    self.model.referencing, row, owner, at, file, message, at, embeds=embeds
+                )
                 made = self.ledger.referencing(
-                    row, owner, attempts=at, sha256=file, message_hash=message, message_ms=at
+                    row,
+                    owner,
+                    attempts=at,
+                    sha256=file,
+                    message_hash=message,
+                    message_ms=at,
+                    embeds=embeds,
                 )
             case "settle":
                 receipt = RowReceipt(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import anyio
 import pytest
 
 from chartsend.batch.batch import Batch
@@ -222,3 +223,38 @@ async def test_rejected_and_failed_rows_come_back_although_a_run_that_looks_agai
 
     assert job.states() == {"done": 3}
     assert job.messages() == {"D-1": 1, "D-2": 1, "D-3": 1}
+
+
+async def test_a_second_run_of_one_batch_hears_of_what_was_sent_in_between(job, run, monkeypatch):
+    job.add(2)
+    settings = job.settings_of(job.sandbox, quota="off", retry={"attempts": 1})
+    wanted = BatchOptions(to=job.sandbox.info.destination)
+    async with Batch.open(job.manifest, settings, wanted, ledger=job.folder / "a") as batch:
+        claim = SqliteLedger.claim
+        with anyio.CancelScope() as scope, monkeypatch.context() as patched:
+
+            async def claim_and_leave(*args):
+                scope.cancel()  # it is durable all the same, and nobody hears of it
+                return await claim(*args)
+
+            patched.setattr(SqliteLedger, "claim", claim_and_leave)
+            async with batch.run() as settled:
+                assert [each async for each in settled] == []
+        assert len(await run("b")) == 2
+
+        async with batch.run() as settled:
+            assert [each async for each in settled] == []
+
+    assert job.messages() == {"D-1": 1, "D-2": 1}
+    assert rejected(job, "a") == {"already_sent": 2}
+
+
+async def test_a_run_tells_of_ledgers_that_are_not_there_any_more(job, plan, run):
+    job.add(1)
+    await plan("a")
+    await run("b")
+    (job.folder / "b").rename(job.folder / "elsewhere")
+
+    _, news = await plan("a")
+
+    assert [line for line in news if "Ledgers of your list that are not there any more" in line]

@@ -8,8 +8,9 @@ from contextlib import closing
 import pytest
 
 from chartsend import Document, Engine, Patient
-from chartsend.batch import asking, unknown
+from chartsend.batch import asking, schedule, unknown
 from chartsend.batch.row import State
+from chartsend.batch.sqlite import SqliteLedger
 
 NEVER_ARRIVES = {"on": "message", "do": "close", "at_byte": None}
 """The message is read whole and thrown away: no answer, and nothing is there."""
@@ -204,3 +205,53 @@ async def test_where_only_ids_are_shown_a_ledger_that_cannot_be_read_leaves_the_
     ended = await after.run(on_unknown="verify", sends_again=True)
 
     assert ended[1].status == "in_doubt"
+
+
+async def test_where_only_ids_are_shown_a_ledger_that_is_not_there_leaves_the_doubt(job, day_two):
+    await job.add(1).run()
+    after = day_two()
+    await after.plan_only(sends_again=True)
+    job.ledger.rename(job.folder / "elsewhere")
+    job.sandbox.fault(**NEVER_ARRIVES)
+    job.sandbox.fault(on="search", do="status", status=200, body=json.dumps(ID_ONLY), times=None)
+
+    ended = await after.run(on_unknown="verify", sends_again=True)
+
+    assert ended[1].status == "in_doubt"
+    assert after.states() == {"in_doubt": 1}
+
+
+async def test_where_only_sizes_are_shown_another_size_is_another_document_in_every_run(job):
+    sized = BARE["resource"] | {"content": [{"attachment": {"size": 77}}]}
+    found = ID_ONLY | {"entry": [{"resource": sized}]}
+    job.sandbox.fault(**NEVER_ARRIVES)
+    job.sandbox.fault(on="search", do="status", status=200, body=json.dumps(found), times=None)
+    job.add(1)
+
+    for _ in range(2):
+        await job.run(on_unknown="verify")
+        assert job.states() == {"in_doubt": 1}
+    assert job.messages() == {}
+
+
+async def test_what_was_sent_by_hand_while_a_row_waited_is_not_the_row_s_document(job, monkeypatch):
+    monkeypatch.setattr(schedule, "STEPS_S", (0.2,))
+    job.add(1, size_bytes=300_000)
+    job.sandbox.fault(on="blob", do="status", status=503, headers={"Retry-After": "0"}, when="before")
+    retry_at = SqliteLedger.retry_at
+
+    async def and_by_hand(*args, **more):
+        await retry_at(*args, **more)
+        path = job.folder / job.file("other.pdf", 14)
+        described = {"type": "Consent Form", "patient": Patient.identified("0000991234", "MR")}
+        async with Engine(job.settings_of(job.sandbox, quota="off")) as engine:
+            document = Document.from_path(str(path), document_id="D-1", **described)
+            await engine.send(document, to=job.sandbox.info.destination)
+        job.sandbox.fault(**NEVER_ARRIVES)
+
+    monkeypatch.setattr(SqliteLedger, "retry_at", and_by_hand)
+
+    ended = await job.run(on_unknown="verify", settings={"retry": {"attempts": 1}})
+
+    assert ended[1].status == "in_doubt"
+    assert job.states() == {"in_doubt": 1}

@@ -189,7 +189,7 @@ class SqliteLedger:
             now_ms=now_ms,
         )
 
-    async def referencing(
+    async def referencing(  # noqa: PLR0913  # as the port
         self,
         row: int,
         owner: str,
@@ -198,6 +198,7 @@ class SqliteLedger:
         sha256: bytes | None,
         message_hash: bytes,
         message_ms: int,
+        embeds: bool = False,
     ) -> None:
         """The intent to complete the message."""
         await self._writer.do(
@@ -208,6 +209,7 @@ class SqliteLedger:
             sha256=sha256,
             message_hash=message_hash,
             message_ms=message_ms,
+            embeds=embeds,
         )
 
     async def settle(self, receipt: RowReceipt, owner: str) -> None:

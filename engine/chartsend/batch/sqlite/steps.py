@@ -73,12 +73,17 @@ def referencing(  # noqa: PLR0913  # as the port
     sha256: bytes | None,
     message_hash: bytes,
     message_ms: int,
+    embeds: bool,
 ) -> None:
     """The intent to complete the message."""
     found, work = _owned(store, row, owner, _UNDER_WAY)
     _refuse_other_bytes(work, sha256)
     if work.maybe_duplicate and work.message_hash not in {None, message_hash}:
         raise _another_message(row)
+    if embeds and work.reference_url is not None:
+        work = _one_orphan_more(store, found.state, work)._replace(
+            reference_url=None, source_id=None, uploaded_ms=None, sha256=None
+        )
     store.put(
         found,
         State.REFERENCING,
