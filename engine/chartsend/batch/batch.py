@@ -211,7 +211,7 @@ class Batch:
     async def _without_sent(self, plan: BatchPlan, facts: Mapping[str, str]) -> BatchPlan:
         """The plan without the rows that other ledgers have sent since it was made."""
         others = [] if self._options.sends_again else await self._others.look()
-        await self._tell_of_missing(told=int(facts.get(f.MISSING, "0")))
+        await self._tell_of_missing(told=f.read_missing(facts))
         fresh = not_heard(others, f.read_heard(facts))
         if not fresh:
             return plan
@@ -228,7 +228,9 @@ class Batch:
 
     async def _tell_of_missing(self, *, told: int) -> None:
         """Say how many ledgers are not there, when those are more than was told before."""
-        missing = 0 if self._options.sends_again else self._others.missing
+        if self._options.sends_again:
+            return  # nobody was asked
+        missing = self._others.missing
         if missing > told:
             self.news.append(
                 "Ledgers of your list that are not there any more, or not where they were:"

@@ -112,6 +112,11 @@ def read_heard(facts: Mapping[str, str]) -> dict[str, str]:
     return {} if text is None else msgspec.json.decode(text, type=dict[str, str])
 
 
+def read_missing(facts: Mapping[str, str]) -> int:
+    """How many ledgers were told to be missing."""
+    return int(facts.get(MISSING, "0"))
+
+
 def read_plan(facts: Mapping[str, str]) -> BatchPlan | None:
     """The finished plan."""
     text = facts.get(PLAN)

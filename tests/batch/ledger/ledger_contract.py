@@ -384,8 +384,7 @@ class RunningContract:
     async def test_the_file_of_a_message_that_was_refused_is_an_orphan(self, store):
         ledger = await store.open()
         await plan_rows(ledger, 1)
-        await claim_row(ledger, 1)
-        await upload(ledger, 1)
+        await bring_to(ledger, 1, State.UPLOADED)
         await refer(ledger, 1)
         await ledger.settle(receipt(1, "failed"), US)
         assert store.read().totals()["orphans"] == 1
@@ -393,8 +392,7 @@ class RunningContract:
     async def test_the_upload_that_an_embedding_message_leaves_behind_is_an_orphan(self, store):
         ledger = await store.open()
         await plan_rows(ledger, 1)
-        await claim_row(ledger, 1)
-        await upload(ledger, 1)
+        await bring_to(ledger, 1, State.UPLOADED)
         await refer(ledger, 1, embeds=True)
         (row,) = store.read().rows()
         assert (row.orphans, row.reference_url, row.uploaded_ms, row.sha256) == (1, None, None, None)
@@ -404,8 +402,7 @@ class RunningContract:
     async def test_the_file_of_a_row_that_may_be_in_the_chart_is_none(self, store):
         ledger = await store.open()
         await plan_rows(ledger, 1)
-        await claim_row(ledger, 1)
-        await upload(ledger, 1)
+        await bring_to(ledger, 1, State.UPLOADED)
         await refer(ledger, 1)
         await ledger.settle(receipt(1, status="in_doubt"), US)
         await ledger.send_again(1, US, now_ms=1)
